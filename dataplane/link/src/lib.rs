@@ -1,0 +1,1 @@
+//! The link crate of ringfence.
