@@ -1,1 +1,44 @@
-//! The wire crate of ringfence.
+//! Bytes ⇄ meaning: what ringfence reads from a sandbox or an upstream, and what it writes.
+//!
+//! The crate is pure: no I/O, no clock, no thread, no `unsafe`. Every parser takes bytes that an attacker chose and
+//! gives the same verdict however those bytes were split into reads, in time linear in their number.
+//!
+//! Map, in the order a request meets it: [`request`] reads a head (its parts: [`fields`], [`framing`]), [`target`] and
+//! [`host`] say where it wants to go, [`chunked`] frames its body, [`model_field`] finds the model in it, [`response`]
+//! reads the answer, [`sse`] follows an event stream, [`write`] serialises heads, [`refusal`] builds what we author,
+//! and [`client_hello`] looks at the first bytes of TLS.
+//!
+//! Invariant: nothing here knows a policy, a route, a socket or a secret.
+#![forbid(unsafe_code)]
+
+pub mod fields;
+pub mod framing;
+pub mod host;
+pub mod json;
+pub mod refusal;
+pub mod request;
+pub mod response;
+pub mod target;
+pub mod write;
+
+pub use fields::{Field, HeadError, HeadErrorKind, HeadLimits, Persistence, Version};
+pub use framing::{RequestFraming, ResponseFraming};
+pub use host::{Authority, Host, HostError, HostField, Port};
+pub use json::json_string;
+pub use refusal::{AfterRefusal, Code, Refusal, interim_continue};
+pub use request::{Expectation, RequestHead, RequestParser, Upgrade};
+pub use response::{ResponseHead, ResponseParser};
+pub use target::{Absolute, Scheme, TargetError};
+pub use write::{HeadWriter, WriteError};
+
+/// What a parser says of the bytes it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Parse<T, E> {
+    /// Complete: the value, and how many bytes from the front of the buffer belong to it.
+    Done(T, usize),
+    /// Everything so far is acceptable and more is needed.
+    More,
+    /// No continuation can make this acceptable.
+    Bad(E),
+}

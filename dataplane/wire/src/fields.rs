@@ -1,0 +1,470 @@
+//! Field lines as offsets into the head (RFC 9112 §5), and what request and response heads share.
+//!
+//! Apart from `request` and `response` because the same bytes must get the same verdict in both, and in trailers.
+//! Invariants: one pass over the bytes however they are split; a malformed byte is reported when it is seen, without
+//! the end of its line; white space is only SP and HTAB; nothing is copied or converted.
+//! Must never know: what a field means.
+
+use std::fmt;
+
+use crate::refusal::Code;
+
+/// Bounds of a head (H1-7, H1-13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes from the first of the start line to the last LF.
+    pub head_bytes_max: usize,
+    /// Field lines.
+    pub fields_max: usize,
+    /// Bytes of a request target.
+    pub target_bytes_max: usize,
+}
+
+impl HeadLimits {
+    /// Limits of an upstream's head: H1-13 bounds its bytes; the field count bounds the memory for offsets.
+    #[must_use]
+    pub fn upstream() -> Self {
+        Self {
+            fields_max: 1_024,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 65_536,
+            fields_max: 128,
+            target_bytes_max: 8_192,
+        }
+    }
+}
+
+/// One field line, white space around the value removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// A token, in the letter case received.
+    pub name: &'a [u8],
+    /// As received; bytes 0x80–0xFF included.
+    pub value: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Whether the name is this one, letter case aside.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The two versions that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// Whether the connection may carry another message after this one (RFC 9112 §9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// Yes, as far as this head is concerned.
+    KeepAlive,
+    /// No: `Connection: close`, HTTP/1.0, or a body that ends with the connection.
+    Close,
+}
+
+/// Where and why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadError {
+    /// Offset of the byte that settled it.
+    pub at: usize,
+    /// The rule it broke.
+    pub kind: HeadErrorKind,
+}
+
+impl HeadError {
+    pub(crate) fn new(at: usize, kind: HeadErrorKind) -> Self {
+        Self { at, kind }
+    }
+
+    /// The code for a request head. A response head is always `upstream_protocol_error`.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self.kind {
+            HeadErrorKind::TargetByte => Code::InvalidRequestTarget,
+            HeadErrorKind::TargetTooLong => Code::TargetTooLong,
+            HeadErrorKind::HeadTooLarge | HeadErrorKind::TooManyFields => Code::HeaderTooLarge,
+            HeadErrorKind::VersionUnsupported => Code::UnsupportedHttpVersion,
+            HeadErrorKind::StatusLine => Code::UpstreamProtocolError,
+            HeadErrorKind::RequestLine
+            | HeadErrorKind::Version
+            | HeadErrorKind::BareCr
+            | HeadErrorKind::BareLf
+            | HeadErrorKind::LeadingBlank
+            | HeadErrorKind::FieldName
+            | HeadErrorKind::FieldValue
+            | HeadErrorKind::ContentLength
+            | HeadErrorKind::ContentLengthRepeated
+            | HeadErrorKind::TransferEncoding
+            | HeadErrorKind::TransferEncodingInHttp10
+            | HeadErrorKind::LengthAndTransferEncoding
+            | HeadErrorKind::HostMissing
+            | HeadErrorKind::HostRepeated
+            | HeadErrorKind::HostInvalid
+            | HeadErrorKind::ConnectionNamesFraming
+            | HeadErrorKind::ContentNotAllowed => Code::BadRequest,
+        }
+    }
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.kind.as_str(), self.at)
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+/// The rules a head can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadErrorKind {
+    /// Not method, space, target, space, version (RFC 9112 §3).
+    RequestLine,
+    /// A non-ASCII byte in the target.
+    TargetByte,
+    /// The target passes its limit.
+    TargetTooLong,
+    /// Not `HTTP/` digit `.` digit (RFC 9112 §2.3).
+    Version,
+    /// A well-formed version other than 1.0 and 1.1.
+    VersionUnsupported,
+    /// Not version, space, three digits (RFC 9112 §4).
+    StatusLine,
+    /// CR without LF.
+    BareCr,
+    /// LF without CR.
+    BareLf,
+    /// White space at the start of a line: obs-fold or a hidden field (RFC 9112 §2.2, §5.2).
+    LeadingBlank,
+    /// A field name that is no token directly followed by `:` (RFC 9112 §5.1).
+    FieldName,
+    /// A control byte in a field value or reason phrase.
+    FieldValue,
+    /// The head passes its limit of bytes.
+    HeadTooLarge,
+    /// The head passes its limit of fields.
+    TooManyFields,
+    /// Not one to nineteen digits of at most 2^63−1.
+    ContentLength,
+    /// A second Content-Length; in a response, a differing one.
+    ContentLengthRepeated,
+    /// Anything but exactly one `chunked`.
+    TransferEncoding,
+    /// Any Transfer-Encoding in HTTP/1.0.
+    TransferEncodingInHttp10,
+    /// Both framings in one message (RFC 9112 §6.3).
+    LengthAndTransferEncoding,
+    /// HTTP/1.1 without Host.
+    HostMissing,
+    /// A second Host.
+    HostRepeated,
+    /// A Host that is no host with an optional port.
+    HostInvalid,
+    /// `Connection` names host, content-length or transfer-encoding.
+    ConnectionNamesFraming,
+    /// CONNECT or TRACE that announces content (RFC 9110 §9.3.6, §9.3.8).
+    ContentNotAllowed,
+}
+
+impl HeadErrorKind {
+    /// The rule in a few words, for records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestLine => "malformed request line",
+            Self::TargetByte => "non-ASCII byte in the target",
+            Self::TargetTooLong => "target too long",
+            Self::Version => "malformed version",
+            Self::VersionUnsupported => "unsupported version",
+            Self::StatusLine => "malformed status line",
+            Self::BareCr => "bare CR",
+            Self::BareLf => "bare LF",
+            Self::LeadingBlank => "white space at the start of a line",
+            Self::FieldName => "malformed field name",
+            Self::FieldValue => "control byte in a field value",
+            Self::HeadTooLarge => "head too large",
+            Self::TooManyFields => "too many fields",
+            Self::ContentLength => "malformed Content-Length",
+            Self::ContentLengthRepeated => "repeated Content-Length",
+            Self::TransferEncoding => "Transfer-Encoding other than chunked",
+            Self::TransferEncodingInHttp10 => "Transfer-Encoding in HTTP/1.0",
+            Self::LengthAndTransferEncoding => "Content-Length with Transfer-Encoding",
+            Self::HostMissing => "no Host",
+            Self::HostRepeated => "repeated Host",
+            Self::HostInvalid => "malformed Host",
+            Self::ConnectionNamesFraming => "Connection names a field it may not",
+            Self::ContentNotAllowed => "content with a method that has none",
+        }
+    }
+}
+
+/// The hop-by-hop set of H1-15, without what a Connection field adds.
+#[must_use]
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    const SET: [&[u8]; 9] = [
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    ];
+    SET.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+}
+
+/// A piece of the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    pub(crate) fn start(self) -> usize {
+        self.start
+    }
+
+    /// The bytes of this piece; the buffer must be the one it was measured in.
+    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start..self.end).unwrap_or(&[])
+    }
+
+    /// The pieces of a comma-separated list, blanks removed, empty elements left out (RFC 9110 §5.6.1).
+    pub(crate) fn elements(self, bytes: &[u8]) -> impl Iterator<Item = Span> {
+        let mut start = self.start;
+        let commas = memchr::memchr_iter(b',', self.of(bytes)).map(move |at| self.start + at);
+        commas
+            .chain(std::iter::once(self.end))
+            .filter_map(move |end| {
+                let element = Span { start, end }.trimmed(bytes);
+                start = end + 1;
+                (element.start < element.end).then_some(element)
+            })
+    }
+
+    fn trimmed(self, bytes: &[u8]) -> Self {
+        let text = self.of(bytes);
+        let before = text.iter().take_while(|byte| is_blank(**byte)).count();
+        let after = text
+            .iter()
+            .rev()
+            .take_while(|byte| is_blank(**byte))
+            .count();
+        let start = self.start + before;
+        Self {
+            start,
+            end: (self.end - after).max(start),
+        }
+    }
+}
+
+/// One field line, as offsets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) name: Span,
+    pub(crate) value: Span,
+}
+
+impl Line {
+    pub(crate) fn of(self, bytes: &[u8]) -> Field<'_> {
+        Field {
+            name: self.name.of(bytes),
+            value: self.value.of(bytes),
+        }
+    }
+}
+
+/// What [`FieldLines::next`] found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// A complete line.
+    Line(Line),
+    /// The empty line; the section ends before this offset.
+    End(usize),
+    /// Nothing complete yet.
+    More,
+}
+
+/// Reads field lines up to the empty line, resumable at every byte.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldLines {
+    at: usize,
+    state: State,
+    lines: usize,
+    lines_max: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// First byte of a line.
+    Start,
+    /// In a name that began here.
+    Name { start: usize },
+    /// Blanks after the colon.
+    BeforeValue { name: Span },
+    /// In a value that began here.
+    Value { name: Span, start: usize },
+    /// After the CR of a field line.
+    LineFeed { line: Line },
+    /// After the CR of the empty line.
+    LastLineFeed,
+}
+
+impl FieldLines {
+    /// Starts at this offset of the buffer.
+    pub(crate) fn new(at: usize, lines_max: usize) -> Self {
+        Self {
+            at,
+            state: State::Start,
+            lines: 0,
+            lines_max,
+        }
+    }
+
+    /// The next line in `buf`, which starts where it always started and may have grown.
+    pub(crate) fn next(&mut self, buf: &[u8]) -> Result<Step, HeadError> {
+        while let Some(&byte) = buf.get(self.at) {
+            self.state = match self.state {
+                State::Start => self.start_line(byte)?,
+                State::Name { start } => {
+                    self.at = skip(buf, self.at, is_token_byte);
+                    match buf.get(self.at) {
+                        None => return Ok(Step::More),
+                        Some(b':') => State::BeforeValue {
+                            name: Span::new(start, self.at),
+                        },
+                        Some(_) => return Err(self.bad(HeadErrorKind::FieldName)),
+                    }
+                }
+                State::BeforeValue { name } => {
+                    self.at = skip(buf, self.at, is_blank);
+                    if self.at == buf.len() {
+                        return Ok(Step::More);
+                    }
+                    self.state = State::Value {
+                        name,
+                        start: self.at,
+                    };
+                    continue;
+                }
+                State::Value { name, start } => {
+                    self.at = skip(buf, self.at, is_value_byte);
+                    match buf.get(self.at) {
+                        None => return Ok(Step::More),
+                        Some(b'\r') => {
+                            let value = Span::new(start, self.at).trimmed(buf);
+                            State::LineFeed {
+                                line: Line { name, value },
+                            }
+                        }
+                        Some(b'\n') => return Err(self.bad(HeadErrorKind::BareLf)),
+                        Some(_) => return Err(self.bad(HeadErrorKind::FieldValue)),
+                    }
+                }
+                State::LineFeed { line } if byte == b'\n' => {
+                    self.at += 1;
+                    self.state = State::Start;
+                    return Ok(Step::Line(line));
+                }
+                State::LastLineFeed if byte == b'\n' => return Ok(Step::End(self.at + 1)),
+                State::LineFeed { .. } | State::LastLineFeed => {
+                    return Err(self.bad(HeadErrorKind::BareCr));
+                }
+            };
+            self.at += 1;
+        }
+        Ok(Step::More)
+    }
+
+    fn start_line(&mut self, byte: u8) -> Result<State, HeadError> {
+        match byte {
+            b'\r' => return Ok(State::LastLineFeed),
+            b'\n' => return Err(self.bad(HeadErrorKind::BareLf)),
+            b' ' | b'\t' => return Err(self.bad(HeadErrorKind::LeadingBlank)),
+            byte if !is_token_byte(byte) => return Err(self.bad(HeadErrorKind::FieldName)),
+            _ => {}
+        }
+        if self.lines == self.lines_max {
+            return Err(self.bad(HeadErrorKind::TooManyFields));
+        }
+        self.lines += 1;
+        Ok(State::Name { start: self.at })
+    }
+
+    fn bad(&self, kind: HeadErrorKind) -> HeadError {
+        HeadError::new(self.at, kind)
+    }
+}
+
+/// The offset of the first byte from `at` on that is not of this kind.
+pub(crate) fn skip(buf: &[u8], at: usize, of_kind: impl Fn(u8) -> bool) -> usize {
+    let rest = buf.get(at..).unwrap_or(&[]);
+    at + rest
+        .iter()
+        .position(|byte| !of_kind(*byte))
+        .unwrap_or(rest.len())
+}
+
+/// SP or HTAB, the only white space there is (RFC 9110 §5.6.3).
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// tchar (RFC 9110 §5.6.2).
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            table[byte as usize] = byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
+                );
+            byte += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
+}
+
+/// HTAB, SP, VCHAR or obs-text (RFC 9110 §5.5).
+pub(crate) fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7F)
+}
+
+#[cfg(test)]
+mod tests;
