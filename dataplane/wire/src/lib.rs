@@ -11,23 +11,31 @@
 //! Invariant: nothing here knows a policy, a route, a socket or a secret.
 #![forbid(unsafe_code)]
 
+pub mod chunked;
+pub mod client_hello;
 pub mod fields;
 pub mod framing;
 pub mod host;
 pub mod json;
+pub mod model_field;
 pub mod refusal;
 pub mod request;
 pub mod response;
+pub mod sse;
 pub mod target;
 pub mod write;
 
+pub use chunked::{CHUNK_END, ChunkDecoder, ChunkError, ChunkStep, LAST_CHUNK, chunk_head};
+pub use client_hello::{ClientHello, HelloError, client_hello};
 pub use fields::{Field, HeadError, HeadErrorKind, HeadLimits, Persistence, Version};
 pub use framing::{RequestFraming, ResponseFraming};
 pub use host::{Authority, Host, HostError, HostField, Port};
 pub use json::json_string;
+pub use model_field::{Edit, Following, ModelError, ModelField, ModelScanner};
 pub use refusal::{AfterRefusal, Code, Refusal, interim_continue};
 pub use request::{Expectation, RequestHead, RequestParser, Upgrade};
 pub use response::{ResponseHead, ResponseParser};
+pub use sse::EventScanner;
 pub use target::{Absolute, Scheme, TargetError};
 pub use write::{HeadWriter, WriteError};
 
