@@ -50,7 +50,9 @@ fn every_record_pushed_before_the_close_is_a_line_of_the_file() {
     let path = temporary("lines");
     let config = Config {
         record_file: Some(path.clone()),
-        queue: QueueConfig { records_max: 20_000 },
+        queue: QueueConfig {
+            records_max: 20_000,
+        },
         ..Config::default()
     };
     let link = start(config).unwrap();
@@ -65,7 +67,10 @@ fn every_record_pushed_before_the_close_is_a_line_of_the_file() {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(value["msg"], "CONNECT");
     }
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     assert_eq!(summary.lost, 0);
     assert_eq!(summary.denials.len(), 1);
     assert_eq!(summary.denials[0].count, 5_000);
@@ -76,17 +81,27 @@ fn every_record_pushed_before_the_close_is_a_line_of_the_file() {
 #[test]
 fn a_lone_record_is_written_within_a_tenth_of_a_second() {
     let path = temporary("soon");
-    let config = Config { record_file: Some(path.clone()), ..Config::default() };
+    let config = Config {
+        record_file: Some(path.clone()),
+        ..Config::default()
+    };
     let link = start(config).unwrap();
     for round in 1..=3 {
         let pushed = Instant::now();
         link.records.push(record("a.example", Action::Allow));
         while std::fs::read_to_string(&path).unwrap().lines().count() < round {
-            assert!(pushed.elapsed() < Duration::from_secs(2), "the record never came");
+            assert!(
+                pushed.elapsed() < Duration::from_secs(2),
+                "the record never came"
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         // A loaded machine may add to the 25 ms that a batch gathers.
-        assert!(pushed.elapsed() < Duration::from_millis(500), "{:?}", pushed.elapsed());
+        assert!(
+            pushed.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            pushed.elapsed()
+        );
     }
     link.close();
 }
@@ -96,7 +111,11 @@ fn a_lone_record_is_written_within_a_tenth_of_a_second() {
 fn a_second_run_appends_to_the_file_of_the_first() {
     let path = temporary("append");
     for _ in 0..2 {
-        let link = start(Config { record_file: Some(path.clone()), ..Config::default() }).unwrap();
+        let link = start(Config {
+            record_file: Some(path.clone()),
+            ..Config::default()
+        })
+        .unwrap();
         link.records.push(record("a.example", Action::Allow));
         link.close();
     }
@@ -107,8 +126,16 @@ fn a_second_run_appends_to_the_file_of_the_first() {
 #[test]
 fn a_record_file_that_cannot_be_opened_is_named_in_the_error() {
     let path = PathBuf::from("/nonexistent/directory/records");
-    let error = start(Config { record_file: Some(path), ..Config::default() }).err().unwrap();
-    assert!(error.to_string().contains("/nonexistent/directory/records"), "{error}");
+    let error = start(Config {
+        record_file: Some(path),
+        ..Config::default()
+    })
+    .err()
+    .unwrap();
+    assert!(
+        error.to_string().contains("/nonexistent/directory/records"),
+        "{error}"
+    );
 }
 
 /// TR-097: what comes after the end is counted, not kept and not waited for.
