@@ -1,0 +1,47 @@
+//! A launcher without a data plane: reads a `Spec` as JSON, runs it, writes what happened as JSON.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ringfence_sandbox::{Spec, launch};
+use serde_json::{Value, json};
+
+/// Arguments: the file of the spec, the file for the result, and a time limit in milliseconds or nothing.
+pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    let (Some(spec), Some(result)) = (arguments.next(), arguments.next()) else {
+        return ExitCode::from(2);
+    };
+    let limit = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .map(Duration::from_millis);
+    let Ok(spec) = std::fs::read(spec)
+        .map_err(drop)
+        .and_then(|text| serde_json::from_slice(&text).map_err(drop))
+    else {
+        return ExitCode::from(2);
+    };
+    let (told, code) = run(&spec, limit);
+    if std::fs::write(result, told.to_string()).is_err() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::from(code)
+    }
+}
+
+fn run(spec: &Spec, limit: Option<Duration>) -> (Value, u8) {
+    let started = launch(spec).and_then(|mut fence| fence.go().map(|started| (fence, started)));
+    match started {
+        Ok((fence, started)) => {
+            let outcome = match limit {
+                Some(limit) => fence.wait_timeout(limit),
+                None => fence.wait(),
+            };
+            (
+                json!({"started": started, "outcome": format!("{outcome:?}")}),
+                outcome.exit_code(),
+            )
+        }
+        Err(error) => (json!({"error": error.to_string()}), error.exit_code()),
+    }
+}
