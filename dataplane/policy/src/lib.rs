@@ -1,1 +1,40 @@
-//! The policy crate of ringfence.
+//! (caller, target) → decision, and everything a decision is made from.
+//!
+//! Pure: values in, values out. No file, clock, socket or thread, so the data plane, the control
+//! plane and a person at a shell get the same answer from the same code.
+//!
+//! Reading order: `document` (what an operator can say) ← `source` (its text); `compile` → `table`
+//! (what is looked up); `decide` (the only door) → `decision` (the answer, and its receipt);
+//! `address` (which addresses an admission may dial); `route`, `secret` (where inference goes);
+//! `rego` (the same rules as their specification) and `explain` (why).
+//!
+//! Precedence, stated once (POL-6): exact host, then wildcard, then no host; then the policy key in
+//! byte order. Any policy that allows, allows (POL-5).
+//!
+//! Invariant: `decision::Admitted` is made in `decide`, `address::VerifiedAddr` in `address`, and
+//! nowhere else; their fields are private.
+
+pub mod address;
+pub mod caller;
+pub mod compile;
+pub mod decide;
+pub mod decision;
+pub mod document;
+pub mod pattern;
+pub mod route;
+pub mod secret;
+pub mod source;
+mod table;
+
+pub use address::{
+    Class, Site, VerifiedAddr, classify, special_name, verify, verify_at, verify_backend,
+    verify_backend_at,
+};
+pub use caller::{Caller, Executable, IdentityError, SandboxId};
+pub use compile::Policy;
+pub use decide::{connect, infer};
+pub use decision::{Admitted, Decision, Denial, InferenceGrant};
+pub use document::PolicyDocument;
+pub use route::{Protocol, Route, Routes};
+pub use secret::Secret;
+pub use source::{Loaded, Problem, Problems, parse};

@@ -1,0 +1,167 @@
+//! From a resolved answer to addresses that may be dialled.
+//!
+//! Apart from `class` because a verdict needs more than a class: the endpoints that admitted the
+//! connection, the route of a backend, and where ringfence itself listens. Invariant: the answer is
+//! judged whole; one bad address rejects it (DST-5, TR-035).
+
+use std::net::{IpAddr, SocketAddr};
+
+use wire::{Code, Host, Port};
+
+use super::block::Block;
+use super::class::{self, Class, classify};
+use crate::decision::{Admitted, Denial};
+use crate::route::{Route, Scheme};
+
+/// This address was judged under an admission. Made by `verify` and `verify_backend` alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct VerifiedAddr(SocketAddr);
+
+impl VerifiedAddr {
+    /// What to dial.
+    pub fn socket_addr(&self) -> SocketAddr {
+        self.0
+    }
+}
+
+/// What the place of the data plane adds to the judgement.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// `--nat64-prefix`: addresses in it have the class of the IPv4 address they carry (DST-3).
+    pub nat64_prefix: Option<Block>,
+    /// Where ringfence itself listens or is governed from (DST-12).
+    pub own: Vec<SocketAddr>,
+}
+
+impl Site {
+    /// The class of an address, with the NAT64 prefix of this site taken into account.
+    pub fn classify(&self, addr: IpAddr) -> Class {
+        classify(self.translated(addr))
+    }
+
+    /// The IPv4 address behind the site's NAT64 prefix, or the address itself in canonical form.
+    fn translated(&self, addr: IpAddr) -> IpAddr {
+        match (self.nat64_prefix, addr) {
+            (Some(prefix), IpAddr::V6(v6)) if prefix.contains(addr) => {
+                IpAddr::V4(class::embedded(v6, prefix.len_bits()))
+            }
+            (Some(_) | None, IpAddr::V4(_) | IpAddr::V6(_)) => addr.to_canonical(),
+        }
+    }
+
+    fn is_own(&self, addr: IpAddr, port: Port) -> bool {
+        self.own.iter().any(|own| {
+            own.ip().to_canonical() == addr.to_canonical() && own.port() == port.number()
+        })
+    }
+}
+
+/// Judges the answer for an admitted target (DST-4, DST-5) at a site without particulars.
+///
+/// # Errors
+/// As `verify_at`.
+pub fn verify(admitted: &Admitted, answer: &[IpAddr]) -> Result<Vec<VerifiedAddr>, Denial> {
+    verify_at(&Site::default(), admitted, answer)
+}
+
+/// Judges the answer for an admitted target (DST-4, DST-5, DST-12).
+///
+/// # Errors
+/// `destination_denied` with its reason; `dns_failure` for an empty answer.
+pub fn verify_at(
+    site: &Site,
+    admitted: &Admitted,
+    answer: &[IpAddr],
+) -> Result<Vec<VerifiedAddr>, Denial> {
+    let port = admitted.target().port;
+    let denied = |reason| Err(Denial::destination(reason, admitted.policy_name()));
+    if answer.is_empty() {
+        return Err(Denial::code(Code::DnsFailure));
+    }
+    if answer.iter().any(|addr| site.classify(*addr).is_blocked()) {
+        return denied(ALWAYS_BLOCKED);
+    }
+    if answer.iter().any(|addr| site.is_own(*addr, port)) {
+        return denied(OWN_ADDRESS);
+    }
+    let public = || {
+        answer
+            .iter()
+            .all(|addr| site.classify(*addr) == Class::Public)
+    };
+    let listed = |list: &super::AllowedIps| {
+        answer
+            .iter()
+            .all(|addr| list.contains(site.translated(*addr)))
+    };
+    if admitted.permits_public() && public() || admitted.lists().any(listed) {
+        return Ok(answer
+            .iter()
+            .map(|addr| VerifiedAddr(SocketAddr::new(*addr, port.number())))
+            .collect());
+    }
+    match admitted.lists().next() {
+        Some(_) => denied(NOT_IN_ALLOWED_IPS),
+        None => denied(INTERNAL_ADDRESS),
+    }
+}
+
+/// Judges the answer for the backend of a route (RTE-8) at a site without particulars.
+///
+/// # Errors
+/// As `verify_backend_at`.
+pub fn verify_backend(route: &Route, answer: &[IpAddr]) -> Result<Vec<VerifiedAddr>, Denial> {
+    verify_backend_at(&Site::default(), route, answer)
+}
+
+/// Judges the answer for the backend of a route (RTE-8, TR-038).
+///
+/// # Errors
+/// `route_broken` when some address may not be dialled; `dns_failure` for an empty answer.
+pub fn verify_backend_at(
+    site: &Site,
+    route: &Route,
+    answer: &[IpAddr],
+) -> Result<Vec<VerifiedAddr>, Denial> {
+    if answer.is_empty() {
+        return Err(Denial::code(Code::DnsFailure));
+    }
+    let port = route.base.authority.port.number();
+    let inside = |addr: IpAddr| {
+        let addr = site.translated(addr);
+        classify(addr) == Class::Internal || addr.is_loopback()
+    };
+    let outside = |addr: IpAddr| site.classify(addr) == Class::Public;
+    let dialable = |addr: &IpAddr| match route.base.scheme {
+        Scheme::Https => outside(*addr) || route.allow_private_endpoint && inside(*addr),
+        // Why: a key in plain text may cross the inside only, and only by the operator's word.
+        Scheme::Http => route.allow_private_endpoint && inside(*addr),
+        // A mock answers by itself; whoever wants to dial it has no address to dial (RTE-13).
+        Scheme::Mock => false,
+    };
+    if !answer.iter().all(dialable) {
+        return Err(Denial::code(Code::RouteBroken));
+    }
+    Ok(answer
+        .iter()
+        .map(|addr| VerifiedAddr(SocketAddr::new(*addr, port)))
+        .collect())
+}
+
+/// Names that are never looked up (DST-11).
+pub fn special_name(host: &Host) -> bool {
+    let name = host.as_str();
+    let under = |root: &str| {
+        name.strip_suffix(root)
+            .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    };
+    under("localhost") || under("onion") || under("inference.local")
+}
+
+/// Reasons of `destination_denied` (ERR-5).
+pub(crate) const ALWAYS_BLOCKED: &str = "always_blocked";
+pub(crate) const INTERNAL_ADDRESS: &str = "internal_address";
+pub(crate) const NOT_IN_ALLOWED_IPS: &str = "not_in_allowed_ips";
+pub(crate) const OWN_ADDRESS: &str = "own_address";
+pub(crate) const SPECIAL_NAME: &str = "special_name";

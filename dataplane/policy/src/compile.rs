@@ -1,0 +1,193 @@
+//! Document → table. Overlaps are ordered, never refused (POL-5, POL-6).
+//!
+//! Apart from `table` because it runs once a version and may allocate. Invariant: compiling cannot
+//! fail: a document is valid by construction.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use wire::{Authority, Port};
+
+use crate::decision::InferenceGrant;
+use crate::document::{Binary, Destination, Endpoint, Inference, NetworkPolicy, PolicyDocument};
+use crate::pattern::{Glob, HostPattern};
+use crate::table::{Binaries, CompiledEndpoint, CompiledPolicy, InspectionMode, PortTable, Table};
+
+/// A compiled policy: immutable, shared, and all a decision needs.
+pub struct Policy {
+    document: PolicyDocument,
+    hash: Box<str>,
+    pub(crate) table: Table,
+    pub(crate) inference: CompiledInference,
+    pub(crate) standing: Standing,
+}
+
+/// Whether there is a policy at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Somebody's policy, or the restrictive default.
+    InForce,
+    /// None ever loaded: everything is denied, inference included (TR-073).
+    NeverLoaded,
+}
+
+/// The `inference` section, ready to be asked.
+#[derive(Debug)]
+pub(crate) struct CompiledInference {
+    pub(crate) binaries: Option<Binaries>,
+    pub(crate) grant: InferenceGrant,
+}
+
+impl Policy {
+    /// Compiles a document whose binary patterns are taken as written.
+    pub fn compile(document: PolicyDocument) -> Policy {
+        Policy::compile_with_links(document, &|_| None)
+    }
+
+    /// Compiles a document. `link_target` names the file behind an exact binary pattern that is a
+    /// symbolic link inside the sandbox's root; link and target both match then (IDN-8).
+    pub fn compile_with_links(
+        document: PolicyDocument,
+        link_target: &dyn Fn(&str) -> Option<Box<[u8]>>,
+    ) -> Policy {
+        Policy {
+            hash: document.hash().into(),
+            table: table(&document.network_policies, link_target),
+            inference: inference(document.inference.as_ref(), link_target),
+            standing: Standing::InForce,
+            document,
+        }
+    }
+
+    /// The policy of a sandbox whose own never loaded (TR-073): `policy_evaluation_failed` for all.
+    pub fn denies_everything() -> Policy {
+        Policy {
+            standing: Standing::NeverLoaded,
+            ..Policy::compile(PolicyDocument::empty())
+        }
+    }
+
+    /// What it was compiled from.
+    pub fn document(&self) -> &PolicyDocument {
+        &self.document
+    }
+
+    /// LIV-5: hash of the document, lower-case hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Policy {
+            document: _,
+            hash,
+            table,
+            inference: _,
+            standing,
+        } = self;
+        let policies = &table.policies.len();
+        f.debug_struct("Policy")
+            .field("hash", hash)
+            .field("network_policies", policies)
+            .field("standing", standing)
+            .finish_non_exhaustive()
+    }
+}
+
+fn table(
+    policies: &BTreeMap<String, NetworkPolicy>,
+    link_target: &dyn Fn(&str) -> Option<Box<[u8]>>,
+) -> Table {
+    let mut exact: HashMap<Authority, Vec<CompiledEndpoint>> = HashMap::new();
+    let mut by_port: HashMap<Port, PortTable> = HashMap::new();
+    // A `BTreeMap` iterates in byte order of its keys, which is the order of POL-6.
+    for (index, policy) in policies.values().enumerate() {
+        for endpoint in &policy.endpoints {
+            let compiled = compile_endpoint(index, endpoint);
+            match &endpoint.destination {
+                Destination::Host(HostPattern::Exact(host))
+                | Destination::HostAt(HostPattern::Exact(host), _) => {
+                    let authority = Authority {
+                        host: host.clone(),
+                        port: endpoint.port,
+                    };
+                    exact.entry(authority).or_default().push(compiled);
+                }
+                Destination::Host(pattern) | Destination::HostAt(pattern, _) => {
+                    by_port
+                        .entry(endpoint.port)
+                        .or_default()
+                        .wildcard
+                        .push((pattern.clone(), compiled));
+                }
+                Destination::AnyHostAt(_) => by_port
+                    .entry(endpoint.port)
+                    .or_default()
+                    .hostless
+                    .push(compiled),
+            }
+        }
+    }
+    let policies = policies.iter().map(|(key, policy)| CompiledPolicy {
+        key: key.as_str().into(),
+        binaries: compile_binaries(&policy.binaries, link_target),
+    });
+    Table {
+        policies: policies.collect(),
+        exact,
+        by_port,
+    }
+}
+
+fn compile_endpoint(policy: usize, endpoint: &Endpoint) -> CompiledEndpoint {
+    CompiledEndpoint {
+        policy,
+        allowed_ips: endpoint.destination.allowed_ips().cloned().map(Arc::new),
+        inspection: match &endpoint.inspection {
+            Some(inspection) => InspectionMode::Rest(inspection.tls),
+            None => InspectionMode::Raw,
+        },
+    }
+}
+
+fn compile_binaries(
+    binaries: &[Binary],
+    link_target: &dyn Fn(&str) -> Option<Box<[u8]>>,
+) -> Binaries {
+    let mut exact: Vec<Box<[u8]>> = Vec::new();
+    let mut globs: Vec<Glob> = Vec::new();
+    for Binary { path } in binaries {
+        if path.is_literal() {
+            exact.push(path.as_str().as_bytes().into());
+            exact.extend(link_target(path.as_str()));
+        } else {
+            globs.push(path.clone());
+        }
+    }
+    Binaries::new(exact, globs)
+}
+
+fn inference(
+    section: Option<&Inference>,
+    link_target: &dyn Fn(&str) -> Option<Box<[u8]>>,
+) -> CompiledInference {
+    let Inference {
+        binaries,
+        models,
+        requests_per_minute,
+        tokens_per_minute,
+        max_concurrent,
+    } = section.cloned().unwrap_or_default();
+    CompiledInference {
+        binaries: binaries.map(|binaries| compile_binaries(&binaries, link_target)),
+        grant: InferenceGrant {
+            models: models.map(Into::into),
+            requests_per_minute,
+            tokens_per_minute,
+            max_concurrent,
+        },
+    }
+}

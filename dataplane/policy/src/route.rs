@@ -1,0 +1,195 @@
+//! A route: which protocols go to which backend, as which model, with whose credential.
+//!
+//! Apart from the document because routes are the operator's and policies the sandbox's. Invariant:
+//! a route knows all a request needs (RTE-4): nobody asks for a provider type after this file, and
+//! a plain `http` backend exists only with the word that permits private addresses (RTE-6, RTE-8).
+
+mod base;
+mod file;
+mod flag;
+pub mod mock;
+mod profile;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use base::{BaseUrl, BaseUrlError, Scheme};
+pub use flag::ModelFlagError;
+pub use profile::Profile;
+
+use crate::secret::Secret;
+
+/// What a request speaks (INF-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// POST /v1/chat/completions.
+    OpenAiChatCompletions,
+    /// POST /v1/completions.
+    OpenAiCompletions,
+    /// POST /v1/responses.
+    OpenAiResponses,
+    /// POST /v1/messages.
+    AnthropicMessages,
+    /// GET /v1/models and below.
+    ModelDiscovery,
+}
+
+impl Protocol {
+    /// All of them, in the order of INF-4.
+    pub const ALL: [Protocol; 5] = [
+        Protocol::OpenAiChatCompletions,
+        Protocol::OpenAiCompletions,
+        Protocol::OpenAiResponses,
+        Protocol::AnthropicMessages,
+        Protocol::ModelDiscovery,
+    ];
+
+    /// The protocol id.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::OpenAiChatCompletions => "openai_chat_completions",
+            Protocol::OpenAiCompletions => "openai_completions",
+            Protocol::OpenAiResponses => "openai_responses",
+            Protocol::AnthropicMessages => "anthropic_messages",
+            Protocol::ModelDiscovery => "model_discovery",
+        }
+    }
+
+    /// Reads an id: trimmed, letter case ignored (RB-2).
+    pub fn parse(text: &str) -> Option<Protocol> {
+        let id = text.trim();
+        Protocol::ALL
+            .into_iter()
+            .find(|protocol| protocol.as_str().eq_ignore_ascii_case(id))
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a credential is sent (RTE-3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthStyle {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// A field of this name, lower case.
+    Header(&'static str),
+}
+
+/// Deadlines of a route (INF-19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Resolving and connecting together.
+    pub connect: Duration,
+    /// From the request's last byte to the response header.
+    pub header: Duration,
+    /// Between two upstream bytes.
+    pub idle: Duration,
+    /// The whole exchange; none by default.
+    pub total: Option<Duration>,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            connect: Duration::from_secs(10),
+            header: Duration::from_secs(300),
+            idle: Duration::from_secs(300),
+            total: None,
+        }
+    }
+}
+
+/// One way to a model.
+pub struct Route {
+    /// `inference.local`, the only name there is.
+    pub name: String,
+    /// What it speaks; never empty, no id twice.
+    pub protocols: Vec<Protocol>,
+    /// Where the backend is.
+    pub base: BaseUrl,
+    /// The model every request is pinned to (INF-11).
+    pub model: String,
+    /// How the credential is sent.
+    pub auth: AuthStyle,
+    /// Fields added when the client sent none of that name (INF-10); names in lower case.
+    pub default_headers: Vec<(&'static str, &'static str)>,
+    /// Its deadlines.
+    pub deadlines: Deadlines,
+    /// The credential.
+    pub credential: Secret,
+    /// The operator's word that private and loopback addresses are meant (RTE-8).
+    pub allow_private_endpoint: bool,
+    /// Counts changes; 1 for what comes from a file or a flag.
+    pub version: u64,
+}
+
+impl Route {
+    /// Origin-form target at the backend (RTE-7): base path plus request path, without the
+    /// request's `/v1` when the base already ends in that segment; the query unchanged.
+    pub fn upstream_target(&self, path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+        let prefix = self.base.prefix.as_bytes();
+        let path = match path.strip_prefix(b"/v1") {
+            Some(rest)
+                if prefix.ends_with(b"/v1") && (rest.is_empty() || rest.starts_with(b"/")) =>
+            {
+                rest
+            }
+            Some(_) | None => path,
+        };
+        let mut target = Vec::with_capacity(
+            prefix.len() + path.len() + query.map_or(0, |query| query.len() + 1) + 1,
+        );
+        target.extend_from_slice(prefix);
+        target.extend_from_slice(path);
+        if target.is_empty() {
+            target.push(b'/');
+        }
+        if let Some(query) = query {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        target
+    }
+}
+
+impl fmt::Debug for Route {
+    /// Everything but the credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("name", &self.name)
+            .field("protocols", &self.protocols)
+            .field("base", &self.base)
+            .field("model", &self.model)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The routes of a data plane, in listed order.
+#[derive(Debug, Default)]
+pub struct Routes(Vec<Route>);
+
+impl Routes {
+    /// The first route that speaks the protocol (RTE-2).
+    pub fn select(&self, protocol: Protocol) -> Option<&Route> {
+        self.0
+            .iter()
+            .find(|route| route.protocols.contains(&protocol))
+    }
+
+    /// True without any route: `inference_not_configured`.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, in listed order.
+    pub fn as_slice(&self) -> &[Route] {
+        &self.0
+    }
+}
