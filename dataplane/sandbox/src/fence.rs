@@ -15,12 +15,13 @@ use rustix::process::{
 
 use crate::handover;
 use crate::identity::{Identity, Starter};
-use crate::init;
+use crate::init::{self, Plan};
 use crate::listener::Inside;
 use crate::namespace;
 use crate::report::{Failure, Order, Report, Step};
 use crate::spec::Spec;
 use crate::sys::{self, Forked};
+use crate::veil;
 
 /// The hidden verb that makes the binary a fence process.
 pub const VERB: &str = "__fence";
@@ -63,14 +64,20 @@ fn run(channel: &UnixStream) -> Result<(), Failure> {
         &groups,
     )?;
     let ended_children = sys::block_signals().map_err(Step::Namespace.because("signals"))?;
+    let sockets = veil::host_sockets();
     namespace::enter(identity, starter)?;
     // Why here: a change of credentials clears both, and the maps cannot be written by a process without a dump.
     hide(Step::Namespace)?;
     let inside = Inside::open()?;
+    let plan = Plan {
+        spec,
+        identity,
+        sockets,
+    };
     match sys::fork().map_err(Step::Fork.because("fork pid 1"))? {
-        Forked::Child => init::run(channel, &spec, identity, inside, &ended_children),
+        Forked::Child => init::run(channel, &plan, inside, &ended_children),
         Forked::Parent(pid) => {
-            drop((spec, inside));
+            drop((plan, inside));
             init::leave_stdio().map_err(Step::Fork.because("/dev/null"))?;
             wait_for(pid).map_err(Step::Fork.because("waitpid"))
         }

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -27,16 +27,23 @@ use crate::{runtime, seccomp};
 /// How long the launcher may take to confirm (GEN-5).
 const CONFIRMATION: Duration = Duration::from_secs(10);
 
+/// What the fence process decided before its fork.
+pub(crate) struct Plan {
+    pub(crate) spec: Box<Spec>,
+    pub(crate) identity: Identity,
+    /// The Unix sockets the host had then.
+    pub(crate) sockets: Vec<PathBuf>,
+}
+
 /// Never returns: its last act is to exit.
 pub(crate) fn run(
     channel: &UnixStream,
-    spec: &Spec,
-    identity: Identity,
+    plan: &Plan,
     inside: Inside,
     ended_children: &OwnedFd,
 ) -> ! {
-    let failure = match start(channel, spec, identity, inside) {
-        Ok(entry) => match stop::watch(channel, ended_children, entry, spec.terminal) {
+    let failure = match start(channel, plan, inside) {
+        Ok(entry) => match stop::watch(channel, ended_children, entry, plan.spec.terminal) {
             Ok(exit) => {
                 drop(handover::send(channel, &Report::Ended(exit), &[]));
                 std::process::exit(0)
@@ -51,15 +58,11 @@ pub(crate) fn run(
 }
 
 /// The start up to the running command; its process number in the sandbox.
-fn start(
-    channel: &UnixStream,
-    spec: &Spec,
-    identity: Identity,
-    inside: Inside,
-) -> Result<i32, Failure> {
+fn start(channel: &UnixStream, plan: &Plan, inside: Inside) -> Result<i32, Failure> {
+    let (spec, identity) = (&plan.spec, plan.identity);
     fence::hide(Step::Namespace)?;
     let memfd = seccomp::forbid_executable_memfd();
-    let proc = mounts::arrange(&spec.runtime_dir)?;
+    let proc = mounts::arrange(spec, &plan.sockets)?;
     let descriptors = [
         inside.proxy.as_fd(),
         inside.direct.as_fd(),

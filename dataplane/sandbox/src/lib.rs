@@ -34,6 +34,7 @@ mod seccomp;
 mod spec;
 mod stop;
 mod sys;
+mod veil;
 
 pub use environment::{Environment, EnvironmentError, Hints, user_entry};
 pub use fence::{VERB, fence_main};

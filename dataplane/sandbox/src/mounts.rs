@@ -5,7 +5,7 @@
 //! inside, and the runtime directories of other sandboxes are not there.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs};
 use rustix::io::Errno;
@@ -14,9 +14,17 @@ use rustix::mount::{
 };
 
 use crate::report::{Failure, Step};
+use crate::spec::Spec;
+use crate::veil::{self, Kept};
 
-/// Mounts all, and returns the sandbox's own `/proc`.
-pub(crate) fn arrange(runtime_dir: &Path) -> Result<OwnedFd, Failure> {
+/// Mounts all, and returns the sandbox's own `/proc`. `sockets` are the host's.
+pub(crate) fn arrange(spec: &Spec, sockets: &[PathBuf]) -> Result<OwnedFd, Failure> {
+    let runtime_dir = spec.runtime_dir.as_path();
+    let Some(base) = runtime_dir.parent().filter(|base| base.parent().is_some()) else {
+        return Err(
+            Step::Mount.failed("the runtime directory needs a directory of its own above it")
+        );
+    };
     mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
@@ -24,7 +32,8 @@ pub(crate) fn arrange(runtime_dir: &Path) -> Result<OwnedFd, Failure> {
     .map_err(Step::Mount.because("make / private"))?;
     let proc = fresh_proc()?;
     hosts(&runtime_dir.join("hosts"))?;
-    seclude(runtime_dir)?;
+    veil::draw(&Kept::of(spec), sockets, base)?;
+    seclude(base, runtime_dir)?;
     Ok(proc)
 }
 
@@ -57,36 +66,19 @@ fn hosts(table: &Path) -> Result<(), Failure> {
 ///
 /// Why not only a bind mount on itself: its parent may be writable from inside (`/tmp/ringfence-UID` is the caller's,
 /// and so is the sandbox), and could then be moved away, or a neighbour's directory in it be written.
-fn seclude(runtime_dir: &Path) -> Result<(), Failure> {
-    let (Some(base), Some(name)) = (runtime_dir.parent(), runtime_dir.file_name()) else {
-        return Err(Step::Mount.failed("the runtime directory has no parent"));
-    };
+fn seclude(base: &Path, runtime_dir: &Path) -> Result<(), Failure> {
     let because = || Step::Mount.because("runtime directory");
-    let here = open(
-        runtime_dir,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(because())?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount(
-        "ringfence",
-        base,
-        "tmpfs",
-        flags,
-        Some(c"mode=0755,size=64k"),
-    )
-    .map_err(because())?;
-    let target = base.join(name);
-    rustix::fs::mkdir(&target, Mode::RWXU | Mode::XGRP | Mode::XOTH).map_err(because())?;
-    let source = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&here));
-    mount_bind(source, &target).map_err(because())?;
-    read_only(&target)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let here = open(runtime_dir, flags, Mode::empty()).map_err(because())?;
+    veil::mount_small(base)?;
+    rustix::fs::mkdir(runtime_dir, Mode::RWXU | Mode::XGRP | Mode::XOTH).map_err(because())?;
+    mount_bind(veil::by_descriptor(&here), runtime_dir).map_err(because())?;
+    read_only(runtime_dir)?;
     read_only(base)
 }
 
 /// Makes the mount at `target` read-only, keeping every restriction it has.
-fn read_only(target: &Path) -> Result<(), Failure> {
+pub(crate) fn read_only(target: &Path) -> Result<(), Failure> {
     let have = statvfs(target)
         .map_err(Step::Mount.because("statvfs"))?
         .f_flag;

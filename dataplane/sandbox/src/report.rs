@@ -221,7 +221,8 @@ impl Step {
     }
 
     /// For `map_err`: what was tried, and the kernel's answer.
-    pub(crate) fn because<E: fmt::Display>(self, what: &str) -> impl FnOnce(E) -> Failure {
+    pub(crate) fn because<E: fmt::Display>(self, what: &str) -> impl FnOnce(E) -> Failure + use<E> {
+        let what = what.to_owned();
         move |error| Failure {
             step: self,
             detail: format!("{what}: {error}"),
