@@ -157,6 +157,12 @@ impl<S: Read> Reader<S> {
         Some(Answer { message, end })
     }
 
+    /// The body of an answer whose head was read with [`Reader::head`].
+    pub fn rest_of(&mut self, method: &str, mut message: Message) -> Answer {
+        let end = self.answer_body(method, &mut message);
+        Answer { message, end }
+    }
+
     /// As [`Reader::answer`], past interim answers.
     pub fn final_answer(&mut self, method: &str) -> Option<Answer> {
         loop {

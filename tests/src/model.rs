@@ -36,22 +36,27 @@ pub fn start(address: &str, tls: Option<Arc<ServerConfig>>) -> Origin {
     Origin::start(address, tls, answer)
 }
 
-/// A routes file with one route to this address, over TLS by name or as a literal.
-pub fn routes(endpoint: &str, provider: &str) -> String {
-    let protocols = match provider {
-        "anthropic" => "[anthropic_messages, model_discovery]",
-        _ => "[openai_chat_completions, openai_completions, openai_responses, model_discovery]",
-    };
-    format!(
-        "routes:
-  - endpoint: {endpoint}
+/// A routes file for this base URL: an OpenAI route, and an Anthropic one for its own protocol.
+pub fn routes(endpoint: &str) -> String {
+    let mut text = String::from("routes:\n");
+    for (provider, protocols) in [
+        (
+            "openai",
+            "openai_chat_completions, openai_completions, openai_responses, model_discovery",
+        ),
+        ("anthropic", "anthropic_messages"),
+    ] {
+        text.push_str(&format!(
+            "  - endpoint: {endpoint}
     model: {MODEL}
     provider_type: {provider}
-    protocols: {protocols}
+    protocols: [{protocols}]
     api_key: {KEY}
     allow_private_endpoint: true
 "
-    )
+        ));
+    }
+    text
 }
 
 /// Where a server listens, as an endpoint of a routes file: the literal address, which is a permission (RTE-8).

@@ -172,13 +172,25 @@ impl Run {
         )
     }
 
+    /// Starts `ringfence-inside` beside ringfence instead of in it: raw conversations without a fence, to test
+    /// the harness itself.
+    pub fn unfenced(mut self) -> Fence {
+        self.program = PathBuf::from("/mnt/bin/inside");
+        Fence::over(self.spawn_with(Vec::new()))
+    }
+
     fn spawn(self) -> Running {
+        let mut words = vec![OsString::from("run")];
+        words.extend(self.flags.iter().cloned());
+        words.push("--".into());
+        words.extend(self.command.iter().cloned());
+        self.spawn_with(words)
+    }
+
+    fn spawn_with(self, words: Vec<OsString>) -> Running {
         let mut command = Command::new(&self.program);
         command
-            .arg("run")
-            .args(&self.flags)
-            .arg("--")
-            .args(&self.command)
+            .args(words)
             .env_clear()
             .env(
                 "PATH",
@@ -338,7 +350,6 @@ impl Ended {
     ///
     /// # Panics
     /// When it did not.
-    #[must_use]
     pub fn success(self) -> Ended {
         assert_eq!(self.code(), Some(0), "{}", self.story());
         self

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use harness::clients::{Client, program};
 use harness::http::{End, Reader};
+use harness::origin::{After, Origin};
 use harness::scene::{PRIVATE, PUBLIC};
-use harness::{clients, dns, git, model, origin::Origin, play};
+use harness::{clients, dns, git, model, play};
 
 fn run(program: &str, args: &[&str]) -> std::process::Output {
     let output = Command::new(program)
@@ -216,4 +217,131 @@ fn faults_of_the_model_server_look_as_they_should() {
 #[test]
 fn outside_programs_are_found_where_a_sandbox_finds_them() {
     assert!(program("sh").is_some());
+}
+
+/// The scripts of `tests/clients` against the model server itself: what they need from ringfence is nothing
+/// but the same answers.
+#[test]
+fn the_sdk_scripts_work_without_anything_between() {
+    if !clients::present(&[
+        Client::Python("openai"),
+        Client::Python("anthropic"),
+        Client::Npm("openai"),
+    ]) {
+        return;
+    }
+    play(|scene| {
+        let tls = scene.authority().server(&["model.test"]);
+        let server = model::start(&format!("{PRIVATE}:443"), Some(tls));
+        let python = |words: &[&str]| {
+            let output = direct(clients::PYTHON, words);
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let streamed = "piece-0 piece-1 piece-2 end";
+        assert_eq!(
+            python(&["openai_chat.py", "whole"]),
+            "any Hello from the scene\n"
+        );
+        assert_eq!(
+            python(&["openai_chat.py", "stream", "g1"]).trim_end(),
+            streamed
+        );
+        assert_eq!(
+            python(&["openai_chat.py", "responses", "g2"]).trim_end(),
+            streamed
+        );
+        assert_eq!(
+            python(&["anthropic_messages.py", "whole"]),
+            "any Hello from the scene\n"
+        );
+        assert_eq!(
+            python(&["anthropic_messages.py", "stream", "g3"]).trim_end(),
+            format!("{streamed} end_turn")
+        );
+        assert_eq!(
+            python(&["workload.py", "3", "8", "20"]).trim_end(),
+            "11 whole"
+        );
+        let node =
+            |words: &[&str]| String::from_utf8_lossy(&direct("node", words).stdout).into_owned();
+        assert_eq!(node(&["openai_chat.mjs", "g4"]).trim_end(), streamed);
+        assert!(
+            node(&["fetch.mjs", "https://model.test/v1/chat/completions", "g5"])
+                .contains("piece-2")
+        );
+        assert!(server.requests().len() > 16);
+    });
+}
+
+fn direct(program: &str, words: &[&str]) -> std::process::Output {
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    let output = Command::new(program)
+        .arg(format!("/mnt/scripts/{}", words[0]))
+        .args(&words[1..])
+        .env("OPENAI_BASE_URL", "https://model.test/v1")
+        .env("ANTHROPIC_BASE_URL", "https://model.test")
+        .env("SSL_CERT_FILE", bundle)
+        .env("NODE_EXTRA_CA_CERTS", bundle)
+        .output()
+        .expect("the client starts");
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// The raw client's way of seeing: bytes in the order and pieces sent, FIN, RST, pauses, files.
+#[test]
+fn raw_connections_show_exactly_what_the_other_side_did() {
+    play(|scene| {
+        let server = Origin::start(&format!("{PRIVATE}:8000"), None, |request, wire| {
+            wire.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")?;
+            match request.target().as_str() {
+                "/reset" => return Ok(After::Reset),
+                "/close" => return Ok(After::Close),
+                _ => wire.write_all(b"llo")?,
+            }
+            Ok(After::KeepOpen)
+        });
+        let fence = scene.run().unfenced();
+        for size in [1, 16, 65_536] {
+            for (target, end) in [
+                ("/whole", End::Complete),
+                ("/reset", End::Truncated),
+                ("/close", End::Truncated),
+            ] {
+                let mut reader = Reader::new(fence.connect("10.99.0.1:8000", size));
+                for byte in format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").bytes() {
+                    reader.stream.write_all(&[byte]).unwrap();
+                }
+                let answer = reader
+                    .answer("GET")
+                    .unwrap_or_else(|| unreachable!("{target} at {size}"));
+                assert_eq!(answer.end, end, "{target} at {size}");
+            }
+        }
+        let half = fence.connect("10.99.0.1:8000", 16);
+        half.half_close().unwrap();
+        assert_eq!(
+            Reader::new(half).drain(),
+            (Vec::new(), End::Complete),
+            "the server sees the FIN and closes"
+        );
+        let mut silent = fence.connect("10.99.0.1:8000", 16);
+        silent.set_timeout(Duration::from_millis(50));
+        assert_eq!(Reader::new(silent).drain().1, End::Silent);
+        assert_eq!(
+            fence
+                .try_connect("10.99.0.1:9", 16)
+                .unwrap_err()
+                .to_string(),
+            "Connection refused (os error 111)"
+        );
+        assert!(fence.file("/etc/hosts").starts_with(b"127.0.0.1 localhost"));
+        assert_eq!(fence.variable("HOME"), "/mnt/work");
+        assert_eq!(server.requests().len(), 9);
+        fence.end().success();
+    });
 }
