@@ -1,6 +1,6 @@
 //! Rows MS-1 to MS-11, each at every split position, and the reader compared with another one.
 
-use super::*;
+use super::{string::plain_run, *};
 use crate::json_string;
 
 /// The new body or the code, the same at once, byte by byte and cut at every position.
