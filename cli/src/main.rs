@@ -1,3 +1,32 @@
-//! The ringfence command.
+//! `ringfence`: arguments → one verb → exit code.
 
-fn main() {}
+mod args;
+mod inputs;
+mod policy;
+mod print;
+mod run;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, PolicyVerb, Verb};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // The launcher executes this binary again to become the fence; that is no verb for people.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == sandbox::VERB)
+    {
+        return sandbox::fence_main();
+    }
+    match Cli::parse().verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Policy(PolicyVerb::Check { file }) => policy::check(&file),
+        Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&args),
+    }
+}

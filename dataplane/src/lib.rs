@@ -1,1 +1,44 @@
-//! The data plane of ringfence.
+//! The data plane: one io_uring thread a core, from a sandbox's listener to the record.
+//!
+//! ```text
+//!  listener ─► session ─► client.read_head ─► policy ─┬─ Deny ───► client.refuse ─────────────┐
+//!  (which      (identify:  (wire)            (decide) ├─ Tunnel ─► upstream ─► relay ─────────┼─► record
+//!   sandbox)    which                                 └─ Infer ──► inference ─► upstream ─────┘
+//!               binary)
+//! ```
+//!
+//! The files, in the order a request meets them: `listener`, `session`, `identify`, `client`, `tunnel`,
+//! `inference`, `upstream`, `relay`, `record`. Beneath them: `stream` over `io` and `tls`, `buffers`,
+//! `deadline`. Started by `boot`; everything a core owns is in `worker`.
+//!
+//! **Invariant:** nothing here names tokio, takes a lock or waits for anything but the ring.
+
+mod boot;
+mod budget;
+mod buffers;
+mod client;
+mod clock;
+mod deadline;
+mod identify;
+mod inference;
+mod io;
+mod limits;
+mod listener;
+mod mint;
+mod offload;
+mod record;
+mod relay;
+mod session;
+mod snapshot;
+mod stream;
+mod sys;
+mod tls;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub use boot::{AttachError, Attachment, BootError, Config, DataPlane, start};
+pub use identify::Lookup;
+pub use limits::Limits;
+pub use mint::MintError;
+pub use snapshot::Snapshot;

@@ -36,7 +36,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    pub(crate) fn code(code: Code) -> Denial {
+    /// A denial that is about no policy: the code says it all.
+    pub fn code(code: Code) -> Denial {
         Denial {
             code,
             reason: "",

@@ -13,6 +13,7 @@ mod profile;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use base::{BaseUrl, BaseUrlError, Scheme};
@@ -173,11 +174,11 @@ impl fmt::Debug for Route {
 
 /// The routes of a data plane, in listed order.
 #[derive(Debug, Default)]
-pub struct Routes(Vec<Route>);
+pub struct Routes(Vec<Arc<Route>>);
 
 impl Routes {
     /// The first route that speaks the protocol (RTE-2).
-    pub fn select(&self, protocol: Protocol) -> Option<&Route> {
+    pub fn select(&self, protocol: Protocol) -> Option<&Arc<Route>> {
         self.0
             .iter()
             .find(|route| route.protocols.contains(&protocol))
@@ -189,7 +190,7 @@ impl Routes {
     }
 
     /// All of them, in listed order.
-    pub fn as_slice(&self) -> &[Route] {
+    pub fn as_slice(&self) -> &[Arc<Route>] {
         &self.0
     }
 }

@@ -3,6 +3,7 @@
 //! Apart from `flag`, the other source. Invariant: one entry in error and nothing is used; no
 //! message repeats a credential.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -36,7 +37,9 @@ impl Routes {
             .as_ref()
             .and_then(|root| routes(&mut reader, root, env));
         match routes {
-            Some(routes) if reader.errors.is_empty() => Ok(Routes(routes)),
+            Some(routes) if reader.errors.is_empty() => {
+                Ok(Routes(routes.into_iter().map(Arc::new).collect()))
+            }
             Some(_) | None if !reader.errors.is_empty() => Err(Problems::new(reader.errors)),
             Some(_) | None => Err(Problems::whole_file(
                 file,

@@ -4,6 +4,7 @@
 //! names the variable that is missing and never a value.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{BaseUrl, BaseUrlError, Deadlines, Profile, Route, Routes, Scheme};
 use crate::secret::{Secret, SecretError};
@@ -60,7 +61,7 @@ impl Routes {
         let credential = Secret::new(&value)
             .map_err(|error| ModelFlagError::BadCredential { variable, error })?;
         let base = base(profile, env)?;
-        Ok(Routes(vec![Route {
+        Ok(Routes(vec![Arc::new(Route {
             name: "inference.local".to_owned(),
             protocols: profile.protocols.to_vec(),
             allow_private_endpoint: base.names_private_endpoint(),
@@ -71,7 +72,7 @@ impl Routes {
             deadlines: Deadlines::default(),
             credential,
             version: 1,
-        }]))
+        })]))
     }
 }
 

@@ -1,0 +1,136 @@
+//! What was typed: verbs and flags as a table. What it means is worked out by the verbs.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The network gate for AI-agent sandboxes.
+#[derive(Parser)]
+#[command(name = "ringfence", version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Run one command in a fence: no network but what the policy allows, and a model at https://inference.local
+    Run(Box<RunArgs>),
+    /// Check and explain policies, without a connection
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The policy (YAML); without it /etc/ringfence/policy.yaml, else a restrictive default without network
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_POLICY", conflicts_with_all = ["policy_rules", "policy_data"])]
+    pub(crate) policy: Option<PathBuf>,
+    /// Own Rego rules in place of the built-in ones
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RINGFENCE_POLICY_RULES",
+        requires = "policy_data"
+    )]
+    pub(crate) policy_rules: Option<PathBuf>,
+    /// The data that own Rego rules judge by
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RINGFENCE_POLICY_DATA",
+        requires = "policy_rules"
+    )]
+    pub(crate) policy_data: Option<PathBuf>,
+    /// Inference routes (YAML)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RINGFENCE_ROUTES",
+        conflicts_with = "model"
+    )]
+    pub(crate) routes: Option<PathBuf>,
+    /// One route: openai, anthropic or nvidia, a slash, and the model's id; the key comes from the environment
+    #[arg(long, value_name = "TYPE/MODEL_ID", env = "RINGFENCE_MODEL")]
+    pub(crate) model: Option<String>,
+    /// Name of the sandbox
+    #[arg(long, env = "RINGFENCE_NAME")]
+    pub(crate) name: Option<String>,
+    /// Working directory of the command; the current one by default
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_WORKDIR")]
+    pub(crate) workdir: Option<PathBuf>,
+    /// End the command after so many seconds; the exit code is then 124
+    #[arg(long, value_name = "SECONDS", env = "RINGFENCE_TIMEOUT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: Option<u64>,
+    /// A variable for the command; KEY alone takes the value from the caller
+    #[arg(long = "env", value_name = "KEY[=VALUE]")]
+    pub(crate) variables: Vec<OsString>,
+    /// Append one JSON line a decision to this file
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_RECORD")]
+    pub(crate) record: Option<PathBuf>,
+    /// Say nothing about what was denied
+    #[arg(long, env = "RINGFENCE_QUIET")]
+    pub(crate) quiet: bool,
+    /// Leave out RINGFENCE_INFERENCE_URL, OPENAI_BASE_URL and ANTHROPIC_BASE_URL
+    #[arg(long, env = "RINGFENCE_NO_INFERENCE_HINTS")]
+    pub(crate) no_inference_hints: bool,
+    /// Run as this user (and group), in place of the policy's
+    #[arg(long, value_name = "USER[:GROUP]", env = "RINGFENCE_USER")]
+    pub(crate) user: Option<String>,
+    /// The command and its arguments; RINGFENCE_SANDBOX_COMMAND or /bin/bash without
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// Check a policy file: all errors and warnings, with line and column
+    Check {
+        /// The policy (YAML)
+        file: PathBuf,
+    },
+    /// Say what a policy decides, and why; no packet is sent
+    Explain(ExplainArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    /// The policy (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// Executable of the calling process
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: PathBuf,
+    /// Executable of an ancestor, parent first
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ancestor: Vec<PathBuf>,
+    /// Host asked for
+    #[arg(long)]
+    pub(crate) host: String,
+    /// Port asked for
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+    /// An address the host resolves to; given, the address classes are judged too
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ip: Vec<IpAddr>,
+    /// Method of a request on an inspected endpoint
+    #[arg(long, requires = "path")]
+    pub(crate) method: Option<String>,
+    /// Path of a request on an inspected endpoint
+    #[arg(long, requires = "method")]
+    pub(crate) path: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// Forms of printed data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}

@@ -1,0 +1,87 @@
+//! Files and variables, read once and lifted into typed values.
+
+use std::path::Path;
+
+use policy::{Loaded, Policy, PolicyDocument, Problems, Routes};
+
+use crate::args::RunArgs;
+use crate::print;
+
+/// Why an input cannot be used. The text names file, line, field and what was expected.
+pub(crate) enum InputError {
+    /// A flag, or a variable a flag needs: exit 2.
+    Usage(String),
+    /// A file: the start fails.
+    File(String),
+}
+
+/// The policy of a run (POL-9).
+pub(crate) fn policy(args: &RunArgs) -> Result<PolicyDocument, InputError> {
+    if args.policy_rules.is_some() {
+        return Err(InputError::File(
+            "own Rego rules (--policy-rules) cannot be enforced by this version yet".to_owned(),
+        ));
+    }
+    let Some(path) = &args.policy else {
+        return Ok(discovered());
+    };
+    let loaded = load_policy(path).map_err(InputError::File)?;
+    for warning in &loaded.warnings {
+        print::message(format_args!("warning: {warning}"));
+    }
+    Ok(loaded.document)
+}
+
+/// The discovered policy, else the restrictive default; one that does not load is never used in part.
+fn discovered() -> PolicyDocument {
+    let path = Path::new(DISCOVERED);
+    if path.exists() {
+        match load_policy(path) {
+            Ok(loaded) => return loaded.document,
+            Err(error) => print::message(format_args!(
+                "warning: {error}\nusing the restrictive default instead"
+            )),
+        }
+    }
+    PolicyDocument::restrictive_default()
+}
+
+/// Reads and checks a policy file.
+pub(crate) fn load_policy(path: &Path) -> Result<Loaded, String> {
+    policy::parse(&read(path)?, &path.display().to_string()).map_err(|problems| list(&problems))
+}
+
+/// The inference routes of a run; none without a flag.
+pub(crate) fn routes(args: &RunArgs) -> Result<Routes, InputError> {
+    let env = |name: &str| std::env::var(name).ok();
+    if let Some(model) = &args.model {
+        return Routes::from_model_flag(model, &env)
+            .map_err(|error| InputError::Usage(error.to_string()));
+    }
+    let Some(path) = &args.routes else {
+        return Ok(Routes::default());
+    };
+    let text = read(path).map_err(InputError::File)?;
+    Routes::parse(&text, &path.display().to_string(), &env)
+        .map_err(|problems| InputError::File(list(&problems)))
+}
+
+/// Compiles; an exact binary pattern that is a symbolic link also stands for its target (IDN-8).
+pub(crate) fn compile(document: PolicyDocument) -> Policy {
+    use std::os::unix::ffi::OsStringExt;
+    Policy::compile_with_links(document, &|path| {
+        let target = std::fs::canonicalize(path).ok()?;
+        (target != Path::new(path)).then(|| target.into_os_string().into_vec().into_boxed_slice())
+    })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn list(problems: &Problems) -> String {
+    problems.to_string()
+}
+
+const DISCOVERED: &str = "/etc/ringfence/policy.yaml";

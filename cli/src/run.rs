@@ -1,0 +1,306 @@
+//! `ringfence run`: one command in a fence, its data plane included.
+//!
+//! The order is that of GEN-5 and SBX-1: inputs, data plane, fence with its listeners, hand-over
+//! confirmed, and only then the command. Whatever fails before ends the start, and says which step.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataplane::{Attachment, DataPlane, Lookup, Snapshot};
+use policy::{PolicyDocument, Routes, SandboxId};
+use sandbox::{
+    Environment, Fence, Filesystem, Hints, InferenceFile, Listed, Outcome, RuntimeDir, Spec,
+    Terminal,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::iterator::Signals;
+
+use crate::args::RunArgs;
+use crate::inputs::{self, InputError};
+use crate::print::{self, NOT_STARTED, USAGE};
+use crate::summary;
+
+/// Runs the command and gives the exit code of CLI-6.
+pub(crate) fn run(args: Box<RunArgs>) -> ExitCode {
+    match start(&args) {
+        Ok((running, data_plane)) => finish(&args, running, data_plane),
+        Err(Stop { code, why }) => print::fail(code, why),
+    }
+}
+
+/// A start that failed.
+struct Stop {
+    code: u8,
+    why: String,
+}
+
+impl Stop {
+    fn own(why: impl std::fmt::Display) -> Stop {
+        Stop {
+            code: NOT_STARTED,
+            why: why.to_string(),
+        }
+    }
+}
+
+impl From<InputError> for Stop {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::Usage(why) => Stop { code: USAGE, why },
+            InputError::File(why) => Stop {
+                code: NOT_STARTED,
+                why,
+            },
+        }
+    }
+}
+
+/// A command that is running, and what must outlive it.
+struct Running {
+    fence: Fence,
+    signals: Signals,
+    _runtime_dir: RuntimeDir,
+}
+
+fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
+    let (name, id) = names(args)?;
+    let sandbox_id = SandboxId::new(&name).ok_or_else(|| Stop {
+        code: USAGE,
+        why: "--name takes 1 to 253 bytes without control characters".to_owned(),
+    })?;
+    let mut document = inputs::policy(args)?;
+    let added = document.complete();
+    let routes = inputs::routes(args)?;
+    let available = InferenceFile {
+        url: "https://inference.local/v1".to_owned(),
+        available: !routes.is_empty(),
+        protocols: protocols(&routes),
+        model: routes.as_slice().first().map(|route| route.model.clone()),
+        note: "no credential is needed; clients that insist on one accept any text".to_owned(),
+    };
+    let runtime_dir = RuntimeDir::create(
+        &id,
+        std::env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .as_deref(),
+    )
+    .map_err(Stop::own)?;
+    let spec = spec(args, &document, &added, &id, &name, &runtime_dir)?;
+    // Before the first thread, so that no signal is lost between here and the wait.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH])
+        .map_err(Stop::own)?;
+
+    let policies = HashMap::from([(sandbox_id.clone(), Arc::new(inputs::compile(document)))]);
+    let data_plane = dataplane::start(dataplane::Config {
+        limits: dataplane::Limits::default(),
+        workers: 1,
+        helpers: 2,
+        link: link::Config {
+            record_file: args.record.clone(),
+            ..link::Config::default()
+        },
+        snapshot: Snapshot {
+            policies,
+            routes: Some(Arc::new(routes)),
+        },
+    })
+    .map_err(Stop::own)?;
+    let ca_pem = data_plane.ca_pem().map_err(Stop::own)?;
+    runtime_dir.write_trust(ca_pem).map_err(Stop::own)?;
+    runtime_dir.write_hosts().map_err(Stop::own)?;
+    runtime_dir.write_inference(&available).map_err(Stop::own)?;
+
+    let launched = |error: sandbox::LaunchError| Stop {
+        code: error.exit_code(),
+        why: error.to_string(),
+    };
+    let mut fence = sandbox::launch(&spec).map_err(launched)?;
+    attach(&data_plane, sandbox_id, &fence)?;
+    let started = fence.go().map_err(launched)?;
+    if !args.quiet {
+        for skipped in started.skipped.iter().filter(|skipped| skipped.degrades) {
+            print::message(format_args!(
+                "warning: {}: {}",
+                skipped.path.display(),
+                skipped.reason
+            ));
+        }
+        if started.landlock == sandbox::LandlockState::None {
+            print::message("warning: this kernel has no Landlock; file rules are not enforced");
+        }
+    }
+    Ok((
+        Running {
+            fence,
+            signals,
+            _runtime_dir: runtime_dir,
+        },
+        data_plane,
+    ))
+}
+
+/// The sandbox's name, and an id that no other run has.
+fn names(args: &RunArgs) -> Result<(String, String), Stop> {
+    let mut random = [0u8; 6];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(Stop::own)?;
+    let id = random
+        .iter()
+        .fold("sb-".to_owned(), |id, byte| id + &format!("{byte:02x}"));
+    Ok((args.name.clone().unwrap_or_else(|| id.clone()), id))
+}
+
+fn spec(
+    args: &RunArgs,
+    document: &PolicyDocument,
+    added: &[String],
+    id: &str,
+    name: &str,
+    runtime_dir: &RuntimeDir,
+) -> Result<Spec, Stop> {
+    let usage = |why: String| Stop { code: USAGE, why };
+    let user = args
+        .variables
+        .iter()
+        .map(|text| sandbox::user_entry(text, |name| std::env::var_os(name)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| usage(error.to_string()))?;
+    let environment = Environment {
+        id,
+        name,
+        runtime_dir: runtime_dir.path(),
+        user: &user,
+        providers: &[],
+        hints: if args.no_inference_hints {
+            Hints::LeaveOut
+        } else {
+            Hints::Set
+        },
+    };
+    let workdir = match &args.workdir {
+        Some(workdir) => {
+            std::path::absolute(workdir).map_err(|error| usage(format!("--workdir: {error}")))?
+        }
+        None => std::env::current_dir()
+            .map_err(|error| usage(format!("the current directory is gone: {error}")))?,
+    };
+    let (user, group) = identity(args, document);
+    Ok(Spec {
+        command: command(args),
+        env: environment.build(std::env::vars_os()),
+        workdir,
+        filesystem: filesystem(document, added),
+        compatibility: match document.landlock.compatibility {
+            policy::document::Compatibility::BestEffort => sandbox::Compatibility::BestEffort,
+            policy::document::Compatibility::HardRequirement => {
+                sandbox::Compatibility::HardRequirement
+            }
+        },
+        run_as_user: user,
+        run_as_group: group,
+        runtime_dir: runtime_dir.path().to_owned(),
+        terminal: Terminal::of_stdin(),
+    })
+}
+
+/// CLI-19: the flag wins over the policy.
+fn identity(args: &RunArgs, document: &PolicyDocument) -> (Option<String>, Option<String>) {
+    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    match &args.user {
+        Some(user) => match user.split_once(':') {
+            Some((user, group)) => (named(user), named(group)),
+            None => (named(user), None),
+        },
+        None => (
+            named(&document.process.run_as_user),
+            named(&document.process.run_as_group),
+        ),
+    }
+}
+
+fn command(args: &RunArgs) -> Vec<OsString> {
+    if !args.command.is_empty() {
+        return args.command.clone();
+    }
+    match std::env::var_os("RINGFENCE_SANDBOX_COMMAND").filter(|command| !command.is_empty()) {
+        Some(command) => vec!["/bin/sh".into(), "-c".into(), command],
+        None => vec!["/bin/bash".into()],
+    }
+}
+
+fn filesystem(document: &PolicyDocument, added: &[String]) -> Filesystem {
+    let Some(filesystem) = &document.filesystem else {
+        return Filesystem::default();
+    };
+    let listed = |path: &policy::document::PolicyPath| {
+        if added.iter().any(|added| added == path.as_str()) {
+            Listed::baseline(path.as_str())
+        } else {
+            Listed::author(path.as_str())
+        }
+    };
+    Filesystem {
+        read_only: filesystem.read_only.iter().map(listed).collect(),
+        read_write: filesystem.read_write.iter().map(listed).collect(),
+        include_workdir: filesystem.include_workdir,
+    }
+}
+
+fn protocols(routes: &Routes) -> Vec<String> {
+    let mut names: Vec<String> = routes
+        .as_slice()
+        .iter()
+        .flat_map(|route| &route.protocols)
+        .map(|protocol| protocol.as_str().to_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Hands the listeners to the data plane and waits until it confirms (GEN-5).
+fn attach(data_plane: &DataPlane, id: SandboxId, fence: &Fence) -> Result<(), Stop> {
+    let listeners = fence.listeners.try_clone().map_err(Stop::own)?;
+    let lookup = Lookup::new(listeners.diag, listeners.proc);
+    let attachment = Attachment {
+        id,
+        proxy: listeners.proxy,
+        direct: Some(listeners.direct),
+        lookup,
+    };
+    data_plane.attach(attachment).map_err(Stop::own)
+}
+
+/// Forwards signals, waits for the end, and says what was denied.
+fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
+    let Running {
+        fence,
+        mut signals,
+        _runtime_dir,
+    } = running;
+    let remote = fence.remote();
+    let handle = signals.handle();
+    let forwarding = std::thread::spawn(move || {
+        for signal in signals.forever() {
+            remote.signal(signal);
+        }
+    });
+    let outcome = match args.timeout {
+        Some(seconds) => fence.wait_timeout(Duration::from_secs(seconds)),
+        None => fence.wait(),
+    };
+    handle.close();
+    drop(forwarding.join());
+    let denied = data_plane.close();
+    if !args.quiet {
+        if outcome == Outcome::TimedOut {
+            print::message("the time was up (--timeout)");
+        }
+        print::block(&summary::text(&denied));
+    }
+    ExitCode::from(outcome.exit_code())
+}

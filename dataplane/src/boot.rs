@@ -1,0 +1,405 @@
+//! Starting a data plane: authority, link, helper threads, one ring thread a core.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use link::record::Text;
+use monoio::net::TcpListener;
+use monoio::{IoUringDriver, RuntimeBuilder};
+use policy::SandboxId;
+use rustls::ServerConfig;
+
+use crate::budget::Budget;
+use crate::buffers::Buffers;
+use crate::deadline::Deadlines;
+use crate::identify::Lookup;
+use crate::limits::Limits;
+use crate::mint::Authority;
+use crate::offload::Offload;
+use crate::session::Door;
+use crate::snapshot::Snapshot;
+use crate::upstream::pool::Pool;
+use crate::upstream::tls::{self, Roots};
+use crate::worker::{Count, Sandbox, Worker};
+use crate::{clock, listener};
+
+/// What a data plane is started with.
+pub struct Config {
+    /// Bounds.
+    pub limits: Limits,
+    /// Ring threads; each serves its own sandboxes.
+    pub workers: usize,
+    /// Helper threads for identity look-ups.
+    pub helpers: usize,
+    /// The link thread's part.
+    pub link: link::Config,
+    /// The first generation.
+    pub snapshot: Snapshot,
+}
+
+/// A running data plane.
+pub struct DataPlane {
+    link: link::Link,
+    authority: Result<Authority, crate::mint::MintError>,
+    workers: Vec<flume::Sender<Order>>,
+    snapshots: link::Slot<Snapshot>,
+    unusable_roots: usize,
+}
+
+/// A sandbox's listeners and the way to find out who calls on them.
+pub struct Attachment {
+    /// The sandbox.
+    pub id: SandboxId,
+    /// Listens on the proxy address.
+    pub proxy: OwnedFd,
+    /// Listens on port 443 for `inference.local` (INF-29); absent where that port could not be had.
+    pub direct: Option<OwnedFd>,
+    /// Finds the caller behind a connection.
+    pub lookup: Lookup,
+}
+
+enum Order {
+    Attach(Box<Placed>),
+    Close(flume::Sender<()>),
+}
+
+struct Placed {
+    attachment: Attachment,
+    server_config: Option<Arc<ServerConfig>>,
+    confirm: flume::Sender<io::Result<()>>,
+}
+
+/// Starts a data plane and returns when every ring is running.
+///
+/// # Errors
+/// `BootError`, which names the likely cause.
+pub fn start(config: Config) -> Result<DataPlane, BootError> {
+    let authority = Authority::make(clock::wall());
+    let roots = tls::load_roots();
+    let link = link::start(config.link).map_err(BootError::Link)?;
+    let offload = Offload::start(config.helpers.max(1)).map_err(BootError::Thread)?;
+    let snapshots = link::Slot::new(config.snapshot);
+    let mut workers = Vec::with_capacity(config.workers);
+    for index in 0..config.workers.max(1) {
+        let seed = Seed {
+            limits: config.limits.clone(),
+            client_config: tls::client_config(&roots).map_err(BootError::Tls)?,
+            resolver: link.resolver.clone(),
+            records: link.records.clone(),
+            offload: offload.clone(),
+            snapshots: snapshots.reader(),
+        };
+        workers.push(start_worker(index, seed)?);
+    }
+    let Roots { unusable, .. } = roots;
+    Ok(DataPlane {
+        link,
+        authority,
+        workers,
+        snapshots,
+        unusable_roots: unusable,
+    })
+}
+
+impl DataPlane {
+    /// The authority's certificate for the sandboxes' trust bundles; the error says why there is none.
+    ///
+    /// # Errors
+    /// What kept the authority from being made.
+    pub fn ca_pem(&self) -> Result<&str, &crate::mint::MintError> {
+        self.authority.as_ref().map(Authority::ca_pem)
+    }
+
+    /// Certificates of the host's bundle that could not be used as roots.
+    pub fn unusable_roots(&self) -> usize {
+        self.unusable_roots
+    }
+
+    /// Where the newest snapshot lies; putting one in is how policies and routes change.
+    pub fn snapshots(&self) -> &link::Slot<Snapshot> {
+        &self.snapshots
+    }
+
+    /// Takes a sandbox's listeners over and returns when they are served. The worker is chosen by the
+    /// sandbox's id, so all its connections meet on one core.
+    ///
+    /// # Errors
+    /// `AttachError` when the listeners cannot be used or the worker does not answer in time.
+    pub fn attach(&self, attachment: Attachment) -> Result<(), AttachError> {
+        let server_config = self
+            .authority
+            .as_ref()
+            .ok()
+            .and_then(|authority| authority.server_config().ok());
+        let (confirm, confirmed) = flume::bounded(1);
+        let spread: usize = attachment.id.as_str().bytes().map(usize::from).sum();
+        let worker = &self.workers[spread % self.workers.len()];
+        let placed = Box::new(Placed {
+            attachment,
+            server_config,
+            confirm,
+        });
+        worker
+            .send(Order::Attach(placed))
+            .map_err(|_| AttachError::WorkerGone)?;
+        match confirmed.recv_timeout(CONFIRM_TIME) {
+            Ok(result) => result.map_err(AttachError::Listener),
+            Err(_) => Err(AttachError::WorkerGone),
+        }
+    }
+
+    /// Ends: connections get a moment to finish, records are written, and what was denied is returned.
+    pub fn close(self) -> link::Summary {
+        let (done, ended) = flume::bounded(self.workers.len());
+        for worker in &self.workers {
+            // A worker that is gone has nothing left to close.
+            drop(worker.send(Order::Close(done.clone())));
+        }
+        drop(done);
+        while ended.recv_timeout(CLOSE_TIME).is_ok() {}
+        self.link.close()
+    }
+}
+
+/// What a worker is made of, on its way to its thread.
+struct Seed {
+    limits: Limits,
+    client_config: Arc<rustls::ClientConfig>,
+    resolver: link::Resolver,
+    records: link::Records,
+    offload: Offload,
+    snapshots: link::Reader<Snapshot>,
+}
+
+fn start_worker(index: usize, seed: Seed) -> Result<flume::Sender<Order>, BootError> {
+    let (orders, receive) = flume::bounded(ORDERS_MAX);
+    let (report, reported) = flume::bounded(1);
+    thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || match ring() {
+            Ok(mut runtime) => {
+                drop(report.send(Ok(())));
+                runtime.block_on(work(seed, receive));
+            }
+            Err(error) => drop(report.send(Err(error))),
+        })
+        .map_err(BootError::Thread)?;
+    match reported.recv() {
+        Ok(Ok(())) => Ok(orders),
+        Ok(Err(error)) => Err(BootError::Ring(error)),
+        Err(_) => Err(BootError::Ring(io::ErrorKind::BrokenPipe.into())),
+    }
+}
+
+type Runtime = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
+
+/// A ring owned by this thread alone; kernels before 6.0 get one without the newer flags.
+fn ring() -> io::Result<Runtime> {
+    let mut newest = io_uring::IoUring::builder();
+    newest.setup_single_issuer().setup_coop_taskrun();
+    let build = |builder: io_uring::Builder| {
+        RuntimeBuilder::<IoUringDriver>::new()
+            .with_entries(RING_ENTRIES)
+            .uring_builder(builder)
+            .enable_timer()
+            .build()
+    };
+    match build(newest) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            build(io_uring::IoUring::builder())
+        }
+        other => other,
+    }
+}
+
+/// The life of one worker thread.
+async fn work(seed: Seed, orders: flume::Receiver<Order>) {
+    let worker = Rc::new(Worker {
+        buffers: Rc::new(Buffers::new(seed.limits.buffers_kept_bytes_max)),
+        limits: seed.limits,
+        deadlines: Deadlines::new(),
+        pool: Pool::default(),
+        pipes: RefCell::default(),
+        client_config: seed.client_config,
+        resolver: seed.resolver,
+        records: seed.records,
+        offload: seed.offload,
+        snapshots: RefCell::new(seed.snapshots),
+    });
+    monoio::spawn(Rc::clone(&worker.deadlines).run());
+    monoio::spawn(sweep(Rc::clone(&worker)));
+    let mut sandboxes: Vec<Rc<Sandbox>> = Vec::new();
+    while let Ok(order) = orders.recv_async().await {
+        match order {
+            Order::Attach(placed) => {
+                let Placed {
+                    attachment,
+                    server_config,
+                    confirm,
+                } = *placed;
+                let result = attach(&worker, attachment, server_config);
+                let answer = result.map(|sandbox| sandboxes.push(sandbox));
+                drop(confirm.send(answer));
+            }
+            Order::Close(done) => {
+                settle(&sandboxes).await;
+                _ = done.send(());
+                return;
+            }
+        }
+    }
+}
+
+fn attach(
+    worker: &Rc<Worker>,
+    attachment: Attachment,
+    server_config: Option<Arc<ServerConfig>>,
+) -> io::Result<Rc<Sandbox>> {
+    let Attachment {
+        id,
+        proxy,
+        direct,
+        lookup,
+    } = attachment;
+    let proxy = TcpListener::from_std(proxy.into())?;
+    let direct = direct
+        .map(|direct| TcpListener::from_std(direct.into()))
+        .transpose()?;
+    let sandbox = Rc::new(Sandbox {
+        id_text: Text::new(id.as_str().as_bytes()),
+        id,
+        server_config,
+        lookup: Arc::new(lookup),
+        connections: Count::default(),
+        in_flight: Count::default(),
+        buffered: Cell::new(0),
+        budget: Budget::default(),
+    });
+    monoio::spawn(listener::run(
+        Rc::clone(worker),
+        Rc::clone(&sandbox),
+        proxy,
+        Door::Proxy,
+    ));
+    if let Some(direct) = direct {
+        monoio::spawn(listener::run(
+            Rc::clone(worker),
+            Rc::clone(&sandbox),
+            direct,
+            Door::Direct,
+        ));
+    }
+    Ok(sandbox)
+}
+
+/// Idle upstream connections do not stay for ever.
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        monoio::time::sleep(SWEEP_EVERY).await;
+        worker.pool.sweep(&worker.limits);
+    }
+}
+
+/// Waits until no connection is open, for a moment: their records are worth it.
+async fn settle(sandboxes: &[Rc<Sandbox>]) {
+    for _ in 0..SETTLE_TURNS {
+        if sandboxes
+            .iter()
+            .all(|sandbox| sandbox.connections.open() == 0)
+        {
+            return;
+        }
+        monoio::time::sleep(SETTLE_STEP).await;
+    }
+}
+
+/// Why a data plane did not start.
+#[derive(Debug)]
+pub enum BootError {
+    /// The link thread.
+    Link(link::LinkError),
+    /// A thread could not be made.
+    Thread(io::Error),
+    /// TLS is not usable.
+    Tls(rustls::Error),
+    /// There is no io_uring.
+    Ring(io::Error),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::Link(error) => write!(f, "{error}"),
+            BootError::Thread(error) => write!(
+                f,
+                "cannot start a thread: {error}; look at the limits on processes (ulimit -u)"
+            ),
+            BootError::Tls(error) => write!(f, "TLS is not usable: {error}"),
+            BootError::Ring(error) => write!(f, "io_uring is not available: {}", ring_cause(error)),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+/// The likely cause of a ring that could not be made (E7).
+fn ring_cause(error: &io::Error) -> String {
+    let cause = match error.raw_os_error() {
+        Some(libc::ENOSYS) => {
+            "this kernel has no io_uring (5.19 or newer is needed), or a seccomp filter hides it, as container runtimes do by default"
+        }
+        Some(libc::EPERM | libc::EACCES) => {
+            "it is disabled by the sysctl kernel.io_uring_disabled, or refused by a seccomp filter or security module"
+        }
+        Some(libc::ENOMEM) => "the limit on locked memory is too low (ulimit -l)",
+        Some(libc::EMFILE | libc::ENFILE) => "no file descriptor is left (ulimit -n)",
+        _ => "the kernel refused the ring",
+    };
+    format!("{cause} ({error})")
+}
+
+/// Why a sandbox was not attached.
+#[derive(Debug)]
+pub enum AttachError {
+    /// The listener cannot be used.
+    Listener(io::Error),
+    /// The worker did not confirm in time (GEN-5).
+    WorkerGone,
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AttachError::Listener(error) => {
+                write!(f, "the sandbox's listener cannot be used: {error}")
+            }
+            AttachError::WorkerGone => write!(
+                f,
+                "the data plane did not confirm the sandbox within {} s",
+                CONFIRM_TIME.as_secs()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AttachError {}
+
+/// Submission entries a ring: one turn of a busy worker.
+const RING_ENTRIES: u32 = 4096;
+
+/// Orders that may wait for a worker.
+const ORDERS_MAX: usize = 64;
+
+/// GEN-5.
+const CONFIRM_TIME: Duration = Duration::from_secs(10);
+
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const SETTLE_STEP: Duration = Duration::from_millis(10);
+const SETTLE_TURNS: u32 = 50;
+const CLOSE_TIME: Duration = Duration::from_secs(2);

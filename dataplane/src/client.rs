@@ -1,0 +1,106 @@
+//! The sandbox's side of a connection: heads in, refusals out.
+
+use std::time::Duration;
+
+use wire::{AfterRefusal, Code, HeadError, Parse, Refusal, RequestHead, RequestParser};
+
+use crate::deadline::Ends;
+use crate::limits::Limits;
+use crate::stream::{Fill, Stream};
+
+/// What waiting for a request brought.
+pub(crate) enum Heard {
+    /// A whole, valid head; it is consumed, what follows it is in the stream's input.
+    Request(RequestHead),
+    /// The client ended between requests, or stayed silent for the keep-alive time.
+    Closed,
+    /// A head that is refused.
+    Bad(Code),
+}
+
+/// Which request of its connection is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The first: its time runs from accept.
+    First,
+    /// A later one: it may take the keep-alive time to begin.
+    Next,
+}
+
+/// Reads one request head (H1-7, H1-8, LIM).
+pub(crate) async fn read_head(stream: &mut Stream, limits: &Limits, turn: Turn) -> Heard {
+    let mut parser = RequestParser::new(limits.head);
+    let silent = stream.input().is_empty();
+    let (time, ends) = match turn {
+        Turn::Next if silent => (limits.keep_alive_time, Ends::Connection),
+        Turn::First | Turn::Next => (limits.head_time, Ends::Reading),
+    };
+    stream.socket.alarm.arm(time, ends);
+    let mut begun = !silent;
+    let heard = loop {
+        if begun {
+            match parser.advance(stream.input()) {
+                Parse::Done(head, used) => {
+                    stream.consume(used);
+                    break Heard::Request(head);
+                }
+                Parse::Bad(error) => break Heard::Bad(HeadError::code(&error)),
+                Parse::More => {}
+            }
+        }
+        match stream.fill().await {
+            Ok(Fill::Bytes) if !begun => {
+                begun = true;
+                stream.socket.alarm.arm(limits.head_time, Ends::Reading);
+            }
+            Ok(Fill::Bytes) => {}
+            Ok(Fill::End | Fill::Cut) | Err(_) => {
+                let timed_out = stream.socket.alarm.rang() && (begun || turn == Turn::First);
+                break if timed_out {
+                    Heard::Bad(Code::RequestTimeout)
+                } else {
+                    Heard::Closed
+                };
+            }
+        }
+    };
+    stream.socket.alarm.rest();
+    heard
+}
+
+/// Answers with a refusal.
+pub(crate) async fn refuse(
+    stream: &mut Stream,
+    limits: &Limits,
+    refusal: &Refusal,
+    method: &[u8],
+    after: AfterRefusal,
+) {
+    if stream.put(&refusal.to_bytes(method, after)).is_err() {
+        return;
+    }
+    match after {
+        AfterRefusal::KeepOpen => drop(stream.flush().await),
+        AfterRefusal::Close => close_heard(stream, limits).await,
+    }
+}
+
+/// Sends what was put and closes so that the client reads it: unread request bytes are drained first,
+/// because closing over them would turn the answer into a reset (ERR-3, TR-023).
+pub(crate) async fn close_heard(stream: &mut Stream, limits: &Limits) {
+    stream.socket.alarm.arm(
+        limits.drain_time.max(Duration::from_millis(100)),
+        Ends::Connection,
+    );
+    stream.finish().await;
+    let mut drained = 0;
+    while drained < limits.drain_bytes_max {
+        let waiting = stream.input().len();
+        stream.consume(waiting);
+        drained += waiting;
+        match stream.fill().await {
+            Ok(Fill::Bytes) => {}
+            Ok(Fill::End | Fill::Cut) | Err(_) => break,
+        }
+    }
+}

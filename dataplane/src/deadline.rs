@@ -1,0 +1,207 @@
+//! The one place where I/O races time.
+//!
+//! A dropped future does not stop the kernel: a read that was under way may still take bytes. So no
+//! read or write is ever raced here. A deadline on a socket is an [`Alarm`]: when it rings, the socket
+//! is shut down and the operation under way ends by itself, with its buffer. What is raced by dropping
+//! (`race`, `within`) are futures that hold no bytes: readiness, a channel, a dial attempt.
+//!
+//! Invariant: an alarm is dropped before the stream it guards, so a number in the table always names
+//! the socket it was registered for. Cost: a scan of the armed alarms every 50 ms; nothing on the way.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::os::fd::RawFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rustix::net::Shutdown;
+
+use crate::{clock, sys};
+
+/// All alarms of one worker.
+pub(crate) struct Deadlines {
+    entries: RefCell<Vec<Entry>>,
+    free: RefCell<Vec<usize>>,
+}
+
+struct Entry {
+    fd: RawFd,
+    how: Ends,
+    at: Option<Instant>,
+    rang: bool,
+}
+
+/// What a deadline ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Reading only: an answer can still be written.
+    Reading,
+    /// The whole connection.
+    Connection,
+}
+
+/// How often the table is looked at; a deadline rings at most this late.
+const TICK: Duration = Duration::from_millis(50);
+
+impl Deadlines {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Deadlines {
+            entries: RefCell::default(),
+            free: RefCell::default(),
+        })
+    }
+
+    /// An alarm for the socket `fd`, not armed yet.
+    pub(crate) fn alarm(self: &Rc<Self>, fd: RawFd) -> Alarm {
+        let entry = Entry {
+            fd,
+            how: Ends::Connection,
+            at: None,
+            rang: false,
+        };
+        let mut entries = self.entries.borrow_mut();
+        let key = match self.free.borrow_mut().pop() {
+            Some(key) => {
+                entries[key] = entry;
+                key
+            }
+            None => {
+                entries.push(entry);
+                entries.len() - 1
+            }
+        };
+        Alarm {
+            table: Rc::clone(self),
+            key,
+            armed: Cell::new(false),
+        }
+    }
+
+    /// Rings for ever; one task of the worker.
+    pub(crate) async fn run(self: Rc<Self>) {
+        loop {
+            monoio::time::sleep(TICK).await;
+            self.ring_at(clock::now());
+        }
+    }
+
+    fn ring_at(&self, now: Instant) {
+        for entry in self.entries.borrow_mut().iter_mut() {
+            if entry.at.is_some_and(|at| at <= now) {
+                entry.at = None;
+                entry.rang = true;
+                let how = match entry.how {
+                    Ends::Reading => Shutdown::Read,
+                    Ends::Connection => Shutdown::Both,
+                };
+                sys::shutdown_registered(entry.fd, how);
+            }
+        }
+    }
+}
+
+/// The deadline of one socket.
+pub(crate) struct Alarm {
+    table: Rc<Deadlines>,
+    key: usize,
+    armed: Cell<bool>,
+}
+
+impl Alarm {
+    /// Rings after `after`, unless it is armed anew or rested before.
+    pub(crate) fn arm(&self, after: Duration, how: Ends) {
+        let entry = &mut self.table.entries.borrow_mut()[self.key];
+        // An unrepresentable time is no deadline: it lies beyond the life of the machine.
+        entry.at = clock::now().checked_add(after);
+        entry.how = how;
+        self.armed.set(true);
+    }
+
+    /// No deadline until armed anew.
+    pub(crate) fn rest(&self) {
+        if self.armed.replace(false) {
+            self.table.entries.borrow_mut()[self.key].at = None;
+        }
+    }
+
+    /// Ends the connection at once, without having rung.
+    pub(crate) fn end_now(&self) {
+        sys::shutdown_registered(self.table.entries.borrow()[self.key].fd, Shutdown::Both);
+    }
+
+    /// Whether it rang since it was made.
+    pub(crate) fn rang(&self) -> bool {
+        self.table.entries.borrow()[self.key].rang
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.table.entries.borrow_mut()[self.key].at = None;
+        self.table.free.borrow_mut().push(self.key);
+    }
+}
+
+/// Which of two futures ended first.
+pub(crate) enum First<A, B> {
+    /// The first one.
+    Left(A),
+    /// The second one.
+    Right(B),
+}
+
+/// Waits for the first of two futures and drops the other, which must hold no bytes.
+pub(crate) async fn race<A, B>(
+    left: impl Future<Output = A>,
+    right: impl Future<Output = B>,
+) -> First<A, B> {
+    let mut left = pin!(left);
+    let mut right = pin!(right);
+    poll_fn(|context| {
+        if let Poll::Ready(value) = left.as_mut().poll(context) {
+            return Poll::Ready(First::Left(value));
+        }
+        right.as_mut().poll(context).map(First::Right)
+    })
+    .await
+}
+
+/// Waits for both futures on this task.
+pub(crate) async fn join<A, B>(
+    left: impl Future<Output = A>,
+    right: impl Future<Output = B>,
+) -> (A, B) {
+    let mut left = pin!(left);
+    let mut right = pin!(right);
+    let (mut a, mut b) = (None, None);
+    poll_fn(|context| {
+        if a.is_none()
+            && let Poll::Ready(value) = left.as_mut().poll(context)
+        {
+            a = Some(value);
+        }
+        if b.is_none()
+            && let Poll::Ready(value) = right.as_mut().poll(context)
+        {
+            b = Some(value);
+        }
+        match (a.take(), b.take()) {
+            (Some(left), Some(right)) => Poll::Ready((left, right)),
+            (left, right) => {
+                (a, b) = (left, right);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// The future's value, or `None` when `after` passed first. The future must hold no bytes.
+pub(crate) async fn within<T>(after: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match race(future, monoio::time::sleep(after)).await {
+        First::Left(value) => Some(value),
+        First::Right(()) => None,
+    }
+}

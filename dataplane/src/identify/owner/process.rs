@@ -1,0 +1,319 @@
+//! A process as the sandbox's own `/proc` shows it: parent, start time, executable, descriptors.
+//!
+//! It exists apart from `owner.rs` because it only reads. An open `/proc/PID` is bound to that process and not to the
+//! number: after its end every read fails, so a reused number is never taken for it.
+//!
+//! What a link shows: the kernel writes the target of `/proc/PID/exe` as a path from the root of the mount namespace
+//! *of the file*, as far as the reader's root does not lie on the way, which it does not when the reader lives in
+//! another mount namespace. A data plane outside therefore reads the path by which the sandbox knows its program, also
+//! for programs on mounts that only the sandbox has. Opening the link opens the very file, whatever lies at that path.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw, statat,
+};
+use rustix::io::{Errno, read};
+
+use super::super::exe::Fingerprint;
+
+/// A process that has a program.
+pub(super) struct Process {
+    directory: OwnedFd,
+    pub(super) pid: u32,
+    state: State,
+    /// `None` for a zombie.
+    program: Option<Program>,
+}
+
+/// The executable of a process, not yet hashed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Program {
+    pub(super) path: Box<[u8]>,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// From `/proc/PID/stat`.
+#[derive(PartialEq, Clone, Copy)]
+struct State {
+    parent: u32,
+    threads: u32,
+    start_ticks: u64,
+}
+
+/// Why a process could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ReadError {
+    /// It has ended.
+    Ended,
+    /// It is there and cannot be read, so nothing can be said about it.
+    Hidden,
+}
+
+impl From<Errno> for ReadError {
+    fn from(error: Errno) -> ReadError {
+        match error {
+            Errno::NOENT | Errno::SRCH => ReadError::Ended,
+            _ => ReadError::Hidden,
+        }
+    }
+}
+
+impl Process {
+    pub(super) fn read(proc: BorrowedFd<'_>, pid: u32) -> Result<Process, ReadError> {
+        let directory = openat(
+            proc,
+            pid.to_string(),
+            OFlags::PATH | DIRECTORY,
+            Mode::empty(),
+        )?;
+        let state = read_state(directory.as_fd())?;
+        let program = read_program(directory.as_fd())?;
+        Ok(Process {
+            directory,
+            pid,
+            state,
+            program,
+        })
+    }
+
+    pub(super) fn parent(&self) -> u32 {
+        self.state.parent
+    }
+
+    /// `None` for a zombie.
+    pub(super) fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
+    }
+
+    pub(super) fn open_exe(&self) -> Result<OwnedFd, Errno> {
+        openat(
+            &self.directory,
+            c"exe",
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY,
+            Mode::empty(),
+        )
+    }
+
+    /// Start time, parent and executable are what they were.
+    pub(super) fn is_unchanged(&self) -> bool {
+        let now = (
+            read_state(self.directory.as_fd()),
+            read_program(self.directory.as_fd()),
+        );
+        matches!(now, (Ok(state), Ok(program)) if program == self.program
+            && state.start_ticks == self.state.start_ticks && state.parent == self.state.parent)
+    }
+
+    /// Arguments, each ended by NUL, at most 4 KiB of them; empty when they cannot be read.
+    pub(super) fn cmdline(&self) -> Vec<u8> {
+        let mut buf = vec![0; CMDLINE_BYTES_MAX];
+        let count = read_file(self.directory.as_fd(), c"cmdline", &mut buf).unwrap_or(0);
+        buf.truncate(count);
+        buf
+    }
+
+    /// Whether any thread holds the socket. `budget` is lowered by the descriptors looked at.
+    pub(super) fn holds(&self, link: &[u8], budget: &mut usize) -> Result<bool, ReadError> {
+        // One thread has the process's table. More may each have one of their own (unshare(2) with CLONE_FILES), and the
+        // first may have ended and left its table empty.
+        if self.state.threads <= 1 {
+            return holds(self.directory.as_fd(), c"fd", link, budget);
+        }
+        let tasks = openat(
+            &self.directory,
+            c"task",
+            OFlags::RDONLY | DIRECTORY,
+            Mode::empty(),
+        )?;
+        let mut found = Ok(false);
+        each_number(tasks.as_fd(), |task| {
+            found = match openat(&tasks, task, OFlags::PATH | DIRECTORY, Mode::empty()) {
+                Ok(task) => holds(task.as_fd(), c"fd", link, budget),
+                Err(error) => Err(error.into()),
+            };
+            // A thread that ended holds nothing.
+            if matches!(found, Err(ReadError::Ended)) {
+                found = Ok(false);
+            }
+            if matches!(found, Ok(false)) {
+                Walk::On
+            } else {
+                Walk::Stop
+            }
+        })?;
+        found
+    }
+}
+
+/// The numbers of all processes, the newest number first.
+pub(super) fn pids(proc: BorrowedFd<'_>) -> Result<Vec<u32>, ReadError> {
+    let listing = openat(proc, c".", OFlags::RDONLY | DIRECTORY, Mode::empty())?;
+    let mut pids = Vec::new();
+    each_number(listing.as_fd(), |name| {
+        pids.extend(name.to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+        Walk::On
+    })?;
+    pids.reverse();
+    Ok(pids)
+}
+
+fn holds(
+    process: BorrowedFd<'_>,
+    table: &CStr,
+    link: &[u8],
+    budget: &mut usize,
+) -> Result<bool, ReadError> {
+    let table = openat(process, table, OFlags::RDONLY | DIRECTORY, Mode::empty())?;
+    let mut found = Ok(false);
+    each_number(table.as_fd(), |descriptor| {
+        if *budget == 0 {
+            found = Err(ReadError::Hidden);
+            return Walk::Stop;
+        }
+        *budget -= 1;
+        let mut buf = [0; LINK_BYTES_MAX];
+        match readlinkat_raw(&table, descriptor, &mut buf[..]) {
+            Ok(count) if buf.get(..count) == Some(link) => found = Ok(true),
+            // Closed meanwhile.
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => found = Err(error.into()),
+        }
+        if matches!(found, Ok(false)) {
+            Walk::On
+        } else {
+            Walk::Stop
+        }
+    })?;
+    found
+}
+
+enum Walk {
+    On,
+    Stop,
+}
+
+/// Calls `visit` with every entry that begins with a digit.
+fn each_number(
+    directory: BorrowedFd<'_>,
+    mut visit: impl FnMut(&CStr) -> Walk,
+) -> Result<(), ReadError> {
+    let mut buf = [MaybeUninit::uninit(); 4_096];
+    let mut entries = RawDir::new(directory, &mut buf);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_bytes().first().is_some_and(u8::is_ascii_digit)
+            && matches!(visit(name), Walk::Stop)
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_state(process: BorrowedFd<'_>) -> Result<State, ReadError> {
+    let mut buf = [0; 1_024];
+    let count = read_file(process, c"stat", &mut buf)?;
+    parse_state(buf.get(..count).unwrap_or_default()).ok_or(ReadError::Hidden)
+}
+
+/// proc_pid_stat(5). The name in parentheses is the process's own and may hold anything, so fields are counted from the
+/// last parenthesis.
+fn parse_state(stat: &[u8]) -> Option<State> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = str::from_utf8(stat.get(name_end + 1..)?)
+        .ok()?
+        .split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let threads = fields.nth(15)?.parse().ok()?;
+    let start_ticks = fields.nth(1)?.parse().ok()?;
+    Some(State {
+        parent,
+        threads,
+        start_ticks,
+    })
+}
+
+/// `None` for a zombie: it has no program any more.
+fn read_program(process: BorrowedFd<'_>) -> Result<Option<Program>, ReadError> {
+    let mut buf = [0; 4_096];
+    let count = match readlinkat_raw(process, c"exe", &mut buf[..]) {
+        Ok(count) => count,
+        // The process is there, or reading its state would have failed.
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let link = buf.get(..count).unwrap_or_default();
+    let stat = match statat(process, c"exe", AtFlags::empty()) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let fingerprint = Fingerprint::of(&stat).ok_or(ReadError::Hidden)?;
+    // A link as long as the buffer may be cut.
+    if count >= buf.len() {
+        return Err(ReadError::Hidden);
+    }
+    Ok(Some(Program {
+        path: without_deleted(process, link).into(),
+        fingerprint,
+    }))
+}
+
+/// IDN-7: the kernel marks an unlinked file with a suffix that a file's name may also have of its own.
+fn without_deleted<'a>(process: BorrowedFd<'_>, link: &'a [u8]) -> &'a [u8] {
+    let Some(stripped) = link.strip_suffix(b" (deleted)") else {
+        return link;
+    };
+    if exists(process, link) {
+        link
+    } else {
+        stripped
+    }
+}
+
+/// Whether the sandbox has something at `path`. Links in the path are followed inside its root and nowhere else.
+fn exists(process: BorrowedFd<'_>, path: &[u8]) -> bool {
+    let Ok(root) = openat(process, c"root", OFlags::PATH | DIRECTORY, Mode::empty()) else {
+        return false;
+    };
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+        inside,
+    )
+    .is_ok()
+}
+
+fn read_file(process: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usize, ReadError> {
+    let file = openat(
+        process,
+        name,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut filled = 0;
+    while let Some(room) = buf.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match read(&file, room) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(filled)
+}
+
+const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+const CMDLINE_BYTES_MAX: usize = 4_096;
+/// Longer than any `socket:[4294967295]`; a longer link is cut and is no socket.
+const LINK_BYTES_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! `inference.local`: the requests the gate answers itself.
+//!
+//! Two doors, one room: a CONNECT to port 443, or a connection to 127.0.0.1:443 inside the sandbox. Both
+//! end TLS with the leaf of this start and serve requests until either side is done. The credential
+//! is put into a head in `request`, as the last thing before the write.
+
+mod answer;
+mod body;
+mod call;
+mod cut;
+mod meter;
+mod mock;
+mod recognise;
+mod request;
+
+use std::future::Future;
+
+use link::record::{Access, Action, Event, Refused, Stage, Surface, Text};
+use wire::{AfterRefusal, Code, Parse, Refusal, RequestHead};
+
+use crate::client::{self, Heard, Turn};
+use crate::deadline::Ends;
+use crate::mint::INFERENCE_HOST;
+use crate::record::{self, Entry};
+use crate::session::Known;
+use crate::stream::{Fill, Stream};
+use crate::tls::Session;
+use crate::worker::{Sandbox, Worker};
+
+/// What becomes of the client's connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// It waits for the next one.
+    Keep,
+    /// It is closed properly.
+    Close,
+    /// It is closed so that the client cannot take what it got for a whole message.
+    Abort,
+    /// The client closed it.
+    Gone,
+}
+
+/// Serves `CONNECT inference.local:443`. What can be refused before TLS is refused here (INF-2).
+pub(crate) async fn serve_connect(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    head: &RequestHead,
+    known: Known,
+) {
+    let snapshot = worker.snapshot();
+    let policy = sandbox.policy(&snapshot);
+    let mut record = Entry::open(
+        worker,
+        sandbox,
+        Event::Connect,
+        Stage::Decide,
+        access(&known, policy.hash()),
+    );
+    let refused = match (
+        &sandbox.server_config,
+        policy::infer(&policy, known.caller.as_ref().map_err(|error| *error)),
+    ) {
+        (None, _) => Some((Code::TlsUnavailable, None)),
+        (Some(_), Err(denial)) => Some((
+            denial.code,
+            (!denial.reason.is_empty()).then_some(denial.reason),
+        )),
+        (Some(_), Ok(_)) => None,
+    };
+    if let Some((code, reason)) = refused {
+        let said = record.said();
+        said.action = Action::Deny;
+        said.code = Some(code.as_str());
+        said.reason = reason;
+        let refusal = Refusal::new(code).host(INFERENCE_HOST).port(443);
+        return client::refuse(
+            &mut client,
+            &worker.limits,
+            &refusal,
+            head.method(),
+            AfterRefusal::Close,
+        )
+        .await;
+    }
+    drop(record);
+    if client
+        .put(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+        .is_err()
+        || client.flush().await.is_err()
+    {
+        return;
+    }
+    if let Some(client) = end_tls(worker, sandbox, client, Surface::Inference).await {
+        requests(worker, sandbox, client, known).await;
+    }
+}
+
+/// Serves a connection to the direct door. The caller's identity is established meanwhile.
+pub(crate) async fn serve_direct(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    client: Stream,
+    identity: impl Future<Output = Known>,
+) {
+    if sandbox.server_config.is_none() {
+        return refused(worker, sandbox, Surface::Direct, Code::TlsUnavailable);
+    }
+    if let Some(client) = end_tls(worker, sandbox, client, Surface::Direct).await {
+        requests(worker, sandbox, client, identity.await).await;
+    }
+}
+
+/// Completes the server's handshake. `None` when there is no TLS session to go on with.
+async fn end_tls(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    surface: Surface,
+) -> Option<Stream> {
+    client
+        .socket
+        .alarm
+        .arm(worker.limits.handshake_time, Ends::Connection);
+    let named_otherwise = loop {
+        match wire::client_hello::client_hello(client.input()) {
+            Parse::Done(hello, _) => {
+                break hello
+                    .server_name
+                    .is_some_and(|name| !name.eq_ignore_ascii_case(INFERENCE_HOST.as_bytes()));
+            }
+            Parse::Bad(_) => {
+                refused(worker, sandbox, surface, Code::UnsupportedProtocol);
+                return None;
+            }
+            Parse::More => match client.fill().await {
+                Ok(Fill::Bytes) => {}
+                Ok(Fill::End | Fill::Cut) | Err(_) => return None,
+            },
+        }
+    };
+    if named_otherwise {
+        refused(worker, sandbox, surface, Code::AuthorityMismatch);
+        if client.put(UNRECOGNIZED_NAME).is_ok() {
+            client::close_heard(&mut client, &worker.limits).await;
+        }
+        return None;
+    }
+    let session = Session::server(sandbox.server_config.clone()?).ok()?;
+    let mut client = client.into_tls(session);
+    if client.handshake().await.is_err() {
+        refused(worker, sandbox, surface, Code::UnsupportedProtocol);
+        return None;
+    }
+    client.socket.alarm.rest();
+    Some(client)
+}
+
+/// Requests in order, each judged and recorded on its own (H1-8), until one ends the connection.
+async fn requests(worker: &Worker, sandbox: &Sandbox, mut client: Stream, known: Known) {
+    let mut turn = Turn::First;
+    loop {
+        let after = match client::read_head(&mut client, &worker.limits, turn).await {
+            Heard::Request(head) => call::serve(worker, sandbox, &mut client, head, &known).await,
+            Heard::Bad(code) => {
+                refused(worker, sandbox, Surface::Inference, code);
+                let refusal = Refusal::new(code);
+                return client::refuse(
+                    &mut client,
+                    &worker.limits,
+                    &refusal,
+                    b"",
+                    AfterRefusal::Close,
+                )
+                .await;
+            }
+            Heard::Closed => After::Close,
+        };
+        match after {
+            After::Keep => turn = Turn::Next,
+            After::Close => return client::close_heard(&mut client, &worker.limits).await,
+            After::Abort => return client.socket.abort(),
+            After::Gone => return,
+        }
+    }
+}
+
+fn refused(worker: &Worker, sandbox: &Sandbox, surface: Surface, code: Code) {
+    let event = Event::Refused(Refused {
+        code: code.as_str(),
+        reason: None,
+        surface,
+        program: None,
+    });
+    record::push(worker, sandbox, Stage::Handshake, event);
+}
+
+fn access(known: &Known, policy_version: &str) -> Access {
+    Access {
+        source: known.source,
+        proxy: known.proxy,
+        host: Some(Text::new(INFERENCE_HOST.as_bytes())),
+        port: Some(443),
+        program: known.program.clone(),
+        action: Action::Allow,
+        policy: None,
+        policy_version: Some(Text::new(policy_version.as_bytes())),
+        reason: None,
+        code: None,
+        request: None,
+        bytes_up: None,
+        bytes_down: None,
+        took: None,
+    }
+}
+
+/// A TLS record with the fatal alert `unrecognized_name` (RFC 6066 §3, RFC 8446 §6).
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

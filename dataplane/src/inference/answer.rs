@@ -1,0 +1,306 @@
+//! A backend's answer toward the client, as it comes (INF-16 to INF-18, INF-21, INF-28).
+//!
+//! Every read is written before the next one is made: nothing is buffered, a slow reader pauses the
+//! upstream, and a stream that breaks never ends cleanly.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use link::record::End;
+use policy::{Protocol, Route};
+use wire::sse::EventScanner;
+use wire::{HeadWriter, Persistence, ResponseFraming, ResponseHead, Version, chunked};
+
+use super::After;
+use super::cut;
+use super::meter::{Meter, Usage};
+use super::request::Answering;
+use crate::clock;
+use crate::deadline::Ends;
+use crate::relay::body::Body;
+use crate::stream::{Fill, Hangup, Stream};
+use crate::worker::Worker;
+
+/// What the answer must look like for this client.
+pub(super) struct Plan<'a> {
+    pub(super) protocol: Protocol,
+    pub(super) version: Version,
+    pub(super) persistence: Persistence,
+    /// The model that was sent, where it is not what was asked for.
+    pub(super) reveal: Option<&'a str>,
+}
+
+/// What became of an answer.
+pub(super) struct Outcome {
+    pub(super) status: u16,
+    pub(super) is_stream: bool,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) bytes: u64,
+    pub(super) usage: Usage,
+    pub(super) end: End,
+    pub(super) after: After,
+}
+
+/// How a body is framed toward the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Bodiless,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// Relays the answer to its end, whichever it is.
+pub(super) async fn relay(
+    worker: &Worker,
+    client: &mut Stream,
+    hangup: &mut Hangup,
+    route: &Arc<Route>,
+    answering: Answering,
+    plan: &Plan<'_>,
+    begun: Instant,
+) -> Outcome {
+    let Answering { mut upstream, head } = answering;
+    let upstream_framing = head.framing(b"POST");
+    let framing = framing_for(&head, upstream_framing, plan.version);
+    let mut run = Run {
+        route,
+        plan,
+        framing,
+        out: write_head(&head, framing, plan),
+        mask: (matches!(head.status(), 401 | 403) && !head.is_content_coded()).then(Vec::new),
+        events: is_plain_stream(&head).then(EventScanner::new),
+        meter: (!head.is_content_coded()).then(Meter::default),
+        bytes: 0,
+        first_byte: None,
+        begun,
+    };
+    let mut body = Body::of_response(upstream_framing);
+    let end = run.pump(client, hangup, &mut upstream, &mut body).await;
+    let reusable = end == End::Complete
+        && upstream_framing != ResponseFraming::UntilClose
+        && head.persistence() == Persistence::KeepAlive;
+    if reusable {
+        worker.pool.give(&worker.limits, route, upstream);
+    }
+    let after = match end {
+        End::Complete if framing == Framing::UntilClose => After::Close,
+        End::Complete => After::Keep,
+        End::Cut => After::Abort,
+        End::ClientGone => After::Gone,
+    };
+    Outcome {
+        status: head.status(),
+        is_stream: head.is_event_stream(),
+        first_byte: run.first_byte,
+        bytes: run.bytes,
+        usage: run.meter.as_ref().map(Meter::usage).unwrap_or_default(),
+        end,
+        after,
+    }
+}
+
+/// One answer under way.
+struct Run<'a> {
+    route: &'a Route,
+    plan: &'a Plan<'a>,
+    framing: Framing,
+    /// Plain bytes for the client, framed: a head and its first event leave together.
+    out: Vec<u8>,
+    /// Body bytes held back until they are searched for the credential; only for 401 and 403.
+    mask: Option<Vec<u8>>,
+    /// Only for event streams without content coding.
+    events: Option<EventScanner>,
+    meter: Option<Meter>,
+    bytes: u64,
+    first_byte: Option<Duration>,
+    begun: Instant,
+}
+
+impl Run<'_> {
+    async fn pump(
+        &mut self,
+        client: &mut Stream,
+        hangup: &mut Hangup,
+        upstream: &mut Stream,
+        body: &mut Body,
+    ) -> End {
+        let total_ends = self
+            .route
+            .deadlines
+            .total
+            .and_then(|total| self.begun.checked_add(total));
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            let Ok(used) = body.take(upstream.input(), |bytes| piece.extend_from_slice(bytes))
+            else {
+                return self.cut(client).await;
+            };
+            upstream.consume(used);
+            self.pass(&mut piece, body.is_done());
+            if let Body::Done(trailers) = body {
+                self.finish(trailers);
+                return if self.flush(client, hangup).await {
+                    End::Complete
+                } else {
+                    End::ClientGone
+                };
+            }
+            if !self.flush(client, hangup).await {
+                return End::ClientGone;
+            }
+            let idle = self.route.deadlines.idle;
+            let left = total_ends.map_or(idle, |ends| {
+                idle.min(ends.saturating_duration_since(clock::now()))
+            });
+            upstream.socket.alarm.arm(left, Ends::Connection);
+            match hangup.unless(client, upstream.fill()).await {
+                Err(_) => return End::ClientGone,
+                Ok(Ok(Fill::Bytes)) => {}
+                // An end of our own making is no end of the message.
+                Ok(Ok(Fill::End))
+                    if matches!(body, Body::UntilClose) && !upstream.socket.alarm.rang() =>
+                {
+                    self.pass(&mut Vec::new(), true);
+                    self.finish(&[]);
+                    return if self.flush(client, hangup).await {
+                        End::Complete
+                    } else {
+                        End::ClientGone
+                    };
+                }
+                Ok(Ok(Fill::End | Fill::Cut) | Err(_)) => return self.cut(client).await,
+            }
+        }
+    }
+
+    /// Frames the bytes of one read.
+    fn pass(&mut self, piece: &mut Vec<u8>, last: bool) {
+        if let Some(meter) = &mut self.meter {
+            meter.push(piece);
+        }
+        if let Some(held) = &mut self.mask {
+            held.append(piece);
+            self.route.credential.masks(held);
+            let keep = if last {
+                0
+            } else {
+                held.len().min(MASK_HELD_MAX)
+            };
+            piece.extend(held.drain(..held.len() - keep));
+        }
+        if piece.is_empty() {
+            return;
+        }
+        self.first_byte
+            .get_or_insert_with(|| clock::now().saturating_duration_since(self.begun));
+        self.bytes += piece.len() as u64;
+        if let Some(events) = &mut self.events {
+            events.push(piece);
+        }
+        self.frame(piece);
+    }
+
+    fn frame(&mut self, bytes: &[u8]) {
+        if self.framing == Framing::Chunked {
+            chunked::chunk_head(bytes.len(), &mut self.out);
+            self.out.extend_from_slice(bytes);
+            self.out.extend_from_slice(chunked::CHUNK_END);
+        } else {
+            self.out.extend_from_slice(bytes);
+        }
+    }
+
+    fn finish(&mut self, trailers: &[u8]) {
+        if self.framing == Framing::Chunked {
+            self.out.extend_from_slice(b"0\r\n");
+            self.out.extend_from_slice(trailers);
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Sends what is framed; `false` when the client left.
+    async fn flush(&mut self, client: &mut Stream, _hangup: &mut Hangup) -> bool {
+        if self.out.is_empty() {
+            return true;
+        }
+        let put = client.put(&self.out);
+        self.out.clear();
+        // A reader that takes nothing for the idle time is gone for all that matters.
+        client
+            .socket
+            .alarm
+            .arm(self.route.deadlines.idle, Ends::Connection);
+        let sent = put.is_ok() && client.flush().await.is_ok();
+        client.socket.alarm.rest();
+        sent
+    }
+
+    /// Ends a broken stream visibly: an error event where there is a plain event stream.
+    async fn cut(&mut self, client: &mut Stream) -> End {
+        if let Some(events) = &self.events {
+            let mut event = events.closing().to_vec();
+            event.extend_from_slice(cut::error_event(self.plan.protocol));
+            self.frame(&event);
+        }
+        let sent = client.put(&self.out).is_ok() && client.flush().await.is_ok();
+        if sent { End::Cut } else { End::ClientGone }
+    }
+}
+
+/// An event stream that may carry an event of ours.
+fn is_plain_stream(head: &ResponseHead) -> bool {
+    head.is_event_stream() && !head.is_content_coded()
+}
+
+/// INF-17.
+fn framing_for(head: &ResponseHead, upstream: ResponseFraming, version: Version) -> Framing {
+    let unknown = if version == Version::Http10 {
+        Framing::UntilClose
+    } else {
+        Framing::Chunked
+    };
+    match upstream {
+        ResponseFraming::None => Framing::Bodiless,
+        ResponseFraming::Length(_) if is_plain_stream(head) => unknown,
+        ResponseFraming::Length(length) => Framing::Length(length),
+        ResponseFraming::Chunked | ResponseFraming::UntilClose => unknown,
+    }
+}
+
+fn write_head(head: &ResponseHead, framing: Framing, plan: &Plan<'_>) -> Vec<u8> {
+    let mut writer = HeadWriter::response(head.status(), head.reason());
+    for field in head.fields() {
+        let ours = ["content-length", "alt-svc", MODEL_FIELD]
+            .iter()
+            .any(|name| field.is(name));
+        if !ours && !head.is_hop_by_hop(field.name) {
+            // Fields were valid when they were read; one that cannot be written is left out.
+            _ = writer.field(field.name, field.value);
+        }
+    }
+    close_head(writer, framing, plan)
+}
+
+/// Adds framing, the revealed model and `Connection`, and ends the head.
+pub(super) fn close_head(mut writer: HeadWriter, framing: Framing, plan: &Plan<'_>) -> Vec<u8> {
+    if let Some(model) = plan.reveal {
+        // A model id that cannot stand in a header was refused when the route was loaded.
+        _ = writer.field(MODEL_FIELD.as_bytes(), model.as_bytes());
+    }
+    match framing {
+        Framing::Bodiless | Framing::UntilClose => {}
+        Framing::Length(length) => writer.number_field("Content-Length", length),
+        Framing::Chunked => writer.own_field("Transfer-Encoding", "chunked"),
+    }
+    if plan.persistence == Persistence::Close || framing == Framing::UntilClose {
+        writer.own_field("Connection", "close");
+    }
+    writer.finish()
+}
+
+const MODEL_FIELD: &str = "x-ringfence-model";
+
+/// Bytes of a 401 or 403 held back: longer than any credential (PRV-4).
+const MASK_HELD_MAX: usize = 8192;

@@ -1,0 +1,296 @@
+//! The request toward the backend: allow-listed fields, the route's credential, the pinned model.
+
+use std::sync::Arc;
+
+use policy::Route;
+use policy::route::{AuthStyle, Scheme};
+use wire::{
+    AfterRefusal, Code, HeadLimits, HeadWriter, Parse, Refusal, RequestHead, ResponseHead,
+    ResponseParser, WriteError,
+};
+
+use super::body::{Body, Pin};
+use super::call::Stop;
+use super::recognise::Recognised;
+use crate::clock;
+use crate::deadline::Ends;
+use crate::stream::{Fill, Hangup, Stream};
+use crate::upstream::{UpstreamError, dial, tls};
+use crate::worker::Worker;
+
+/// A backend that began to answer.
+pub(super) struct Answering {
+    pub(super) upstream: Stream,
+    pub(super) head: ResponseHead,
+}
+
+/// Why the backend gave no answer (INF-20).
+#[derive(Debug)]
+enum Failure {
+    Upstream(UpstreamError),
+    /// Reset, early end or malformed bytes before the head.
+    Protocol,
+    /// The header deadline passed.
+    Timeout,
+    /// The credential or a header cannot be written.
+    Unwritable,
+}
+
+impl Failure {
+    fn code(&self) -> Code {
+        match self {
+            Failure::Upstream(UpstreamError::Unreachable) => Code::UpstreamUnavailable,
+            Failure::Upstream(UpstreamError::Address(_)) | Failure::Unwritable => Code::RouteBroken,
+            Failure::Upstream(error) => error.code(),
+            Failure::Protocol => Code::UpstreamProtocolError,
+            Failure::Timeout => Code::ResponseTimeout,
+        }
+    }
+}
+
+/// Sends the request and waits for the head of the final answer. Interim answers are relayed.
+///
+/// # Errors
+/// A refusal with the code of INF-20, or the client left.
+pub(super) async fn send(
+    worker: &Worker,
+    client: &mut Stream,
+    hangup: &mut Hangup,
+    route: &Arc<Route>,
+    head: &RequestHead,
+    found: &Recognised,
+    body: &Body<'_>,
+) -> Result<Answering, Stop> {
+    let refuse = |failure: Failure| {
+        Stop::Refused(
+            Box::new(Refusal::new(failure.code())),
+            AfterRefusal::KeepOpen,
+        )
+    };
+    let pin = body.pin(&route.model);
+    let length = pin.as_ref().map(|pin| body.pinned_len(pin));
+    let bytes = write_head(route, head, found, length).map_err(|_| refuse(Failure::Unwritable))?;
+    let mut pooled = worker.pool.take(route);
+    loop {
+        let reused = pooled.is_some();
+        let sent = hangup
+            .unless(
+                client,
+                transmit(worker, route, pooled.take(), &bytes, body, pin.as_ref()),
+            )
+            .await;
+        let mut result = sent.map_err(|_| Stop::Gone)?;
+        if let Ok(upstream) = &mut result {
+            match final_head(client, hangup, upstream, head).await? {
+                Ok(answer) => {
+                    return result
+                        .map(|upstream| Answering {
+                            upstream,
+                            head: answer,
+                        })
+                        .map_err(refuse);
+                }
+                Err(failure) => result = Err(failure),
+            }
+        }
+        match result {
+            // Only a connection that was idle may have been closed unseen, and only a GET may be sent
+            // again: a call that is repeated is paid twice (TR-098).
+            Err(Failure::Protocol) if reused && head.method() == b"GET" => {}
+            Err(failure) => return Err(refuse(failure)),
+            Ok(_) => return Err(refuse(Failure::Protocol)),
+        }
+    }
+}
+
+/// Connects unless there is a pooled connection, and sends head and body.
+async fn transmit(
+    worker: &Worker,
+    route: &Arc<Route>,
+    pooled: Option<Stream>,
+    head: &[u8],
+    body: &Body<'_>,
+    pin: Option<&Pin>,
+) -> Result<Stream, Failure> {
+    let mut upstream = match pooled {
+        Some(upstream) => upstream,
+        None => connect(worker, route).await.map_err(Failure::Upstream)?,
+    };
+    upstream
+        .socket
+        .alarm
+        .arm(route.deadlines.header, Ends::Connection);
+    let mut waiting = 0;
+    let pieces = std::iter::once(head)
+        .chain(pin.into_iter().flat_map(|pin| body.pinned(pin)))
+        .flat_map(|piece| piece.chunks(WRITE_MAX));
+    for piece in pieces {
+        upstream.put(piece).map_err(|_| Failure::Protocol)?;
+        waiting += piece.len();
+        if waiting >= WRITE_MAX {
+            waiting = 0;
+            match upstream.flush_listening().await {
+                Ok(None) => {}
+                // An early answer: what is left of the body is not wanted any more (H1-12).
+                Ok(Some(Fill::Bytes)) => return Ok(upstream),
+                Ok(Some(Fill::End | Fill::Cut)) | Err(_) => return Err(failed(&upstream)),
+            }
+        }
+    }
+    match upstream.flush().await {
+        Ok(()) => Ok(upstream),
+        Err(_) => Err(failed(&upstream)),
+    }
+}
+
+/// Reads heads until the final one; the outer error is the client's leaving.
+async fn final_head(
+    client: &mut Stream,
+    hangup: &mut Hangup,
+    upstream: &mut Stream,
+    request: &RequestHead,
+) -> Result<Result<ResponseHead, Failure>, Stop> {
+    loop {
+        let head = match hangup
+            .unless(client, next_head(upstream))
+            .await
+            .map_err(|_| Stop::Gone)?
+        {
+            Ok(head) => head,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        match head.status() {
+            101 => return Ok(Err(Failure::Protocol)),
+            // We waited with nothing, so nobody waits for this one.
+            100 => {}
+            102..200 => {
+                if request.version() == wire::Version::Http11 {
+                    relay_interim(client, &head).await?;
+                }
+            }
+            _ => return Ok(Ok(head)),
+        }
+    }
+}
+
+async fn next_head(upstream: &mut Stream) -> Result<ResponseHead, Failure> {
+    let mut parser = ResponseParser::new(HeadLimits::upstream());
+    loop {
+        if !upstream.input().is_empty() {
+            match parser.advance(upstream.input()) {
+                Parse::Done(head, used) => {
+                    upstream.consume(used);
+                    return Ok(head);
+                }
+                Parse::Bad(_) => return Err(Failure::Protocol),
+                Parse::More => {}
+            }
+        }
+        match upstream.fill().await {
+            Ok(Fill::Bytes) => {}
+            Ok(Fill::End | Fill::Cut) | Err(_) => return Err(failed(upstream)),
+        }
+    }
+}
+
+async fn relay_interim(client: &mut Stream, head: &ResponseHead) -> Result<(), Stop> {
+    let mut writer = HeadWriter::response(head.status(), head.reason());
+    for field in head
+        .fields()
+        .filter(|field| !head.is_hop_by_hop(field.name))
+    {
+        // Fields were valid when they were read; one that cannot be written is left out.
+        _ = writer.field(field.name, field.value);
+    }
+    client.put(&writer.finish()).map_err(|_| Stop::Gone)?;
+    client.flush().await.map_err(|_| Stop::Gone)
+}
+
+fn failed(upstream: &Stream) -> Failure {
+    if upstream.socket.alarm.rang() {
+        Failure::Timeout
+    } else {
+        Failure::Protocol
+    }
+}
+
+/// Resolves, verifies and dials the route's backend (RTE-8), then TLS where the base URL says so.
+async fn connect(worker: &Worker, route: &Route) -> Result<Stream, UpstreamError> {
+    let until = dial::until(clock::now(), route.deadlines.connect);
+    let authority = &route.base.authority;
+    let answer = dial::resolve(worker, &authority.host, until).await?;
+    let verified = policy::verify_backend(route, &answer).map_err(UpstreamError::Address)?;
+    let socket = dial::dial(worker, verified, until).await?;
+    match route.base.scheme {
+        Scheme::Https => tls::connect(worker, socket, &authority.host).await,
+        Scheme::Http | Scheme::Mock => Ok(Stream::plain(socket, &worker.buffers)),
+    }
+}
+
+/// INF-9, INF-10: an allow-list, then what the route adds; the credential comes last (TR-081).
+fn write_head(
+    route: &Route,
+    head: &RequestHead,
+    found: &Recognised,
+    length: Option<u64>,
+) -> Result<Vec<u8>, WriteError> {
+    let target = route.upstream_target(&found.path, found.query.as_deref());
+    let mut writer = HeadWriter::request(head.method(), &[&target])?;
+    writer.field(b"Host", route.base.host_field().as_bytes())?;
+    let mut has_type = false;
+    for field in head
+        .fields()
+        .filter(|field| is_allowed(field.name) && !head.is_hop_by_hop(field.name))
+    {
+        has_type |= field.is("content-type");
+        writer.field(field.name, field.value)?;
+    }
+    for (name, value) in &route.default_headers {
+        if head.field(name).is_none() || !is_allowed(name.as_bytes()) {
+            writer.field(name.as_bytes(), value.as_bytes())?;
+        }
+    }
+    if let Some(length) = length {
+        if !has_type {
+            writer.own_field("Content-Type", "application/json");
+        }
+        writer.number_field("Content-Length", length);
+    }
+    let (name, prefix): (&str, &[u8]) = match &route.auth {
+        AuthStyle::Bearer => ("Authorization", b"Bearer "),
+        AuthStyle::Header(name) => (name, b""),
+    };
+    route
+        .credential
+        .expose_to(&mut writer, name.as_bytes(), prefix)?;
+    Ok(writer.finish())
+}
+
+/// Request fields that may travel (INF-9).
+fn is_allowed(name: &[u8]) -> bool {
+    let starts = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    ALLOWED
+        .iter()
+        .any(|allowed| name.eq_ignore_ascii_case(allowed.as_bytes()))
+        || starts("openai-")
+        || starts("x-stainless-")
+}
+
+const ALLOWED: [&str; 10] = [
+    "content-type",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "anthropic-version",
+    "anthropic-beta",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+];
+
+/// What is encrypted and written in one step.
+const WRITE_MAX: usize = 64 * 1024;

@@ -1,0 +1,87 @@
+//! Every bound of the data plane, with its unit, default and reason.
+//!
+//! Limits are values handed in at the start, never constants looked up on the way, so a test runs the
+//! same code with smaller numbers. Hitting a bound is an answer (a refusal of `wire::refusal`) or
+//! back-pressure; nothing here may be exceeded "for a moment".
+
+use std::time::Duration;
+
+use wire::HeadLimits;
+
+/// The bounds of one data plane. `Default` holds the values of the reference (LIM).
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Size of a request head, its fields and its target.
+    pub head: HeadLimits,
+    /// Time for a request head to be complete, counted from its first byte (or from accept).
+    pub head_time: Duration,
+    /// Time for a TLS handshake, on either side.
+    pub handshake_time: Duration,
+    /// Time a kept-alive client connection may wait for its next request.
+    pub keep_alive_time: Duration,
+    /// Silence allowed inside a request body.
+    pub body_idle_time: Duration,
+    /// Silence allowed in a raw tunnel, both directions together.
+    pub tunnel_idle_time: Duration,
+    /// Resolving and connecting together (DST-9).
+    pub dial_time: Duration,
+    /// Time for the identity of a caller to be established.
+    pub identify_time: Duration,
+    /// After a refusal, how long unread request bytes are drained (ERR-3).
+    pub drain_time: Duration,
+    /// After a refusal, how many unread request bytes are drained (ERR-3).
+    pub drain_bytes_max: usize,
+    /// Size of an inference request body.
+    pub inference_body_bytes_max: u64,
+    /// Open client connections of one sandbox.
+    pub connections_per_sandbox_max: u32,
+    /// Inference requests of one sandbox between head and end of the answer.
+    pub inference_in_flight_per_sandbox_max: u32,
+    /// Request bodies held in memory for one sandbox.
+    pub buffered_bytes_per_sandbox_max: u64,
+    /// Smallest read buffer; what a chat connection uses.
+    pub buffer_bytes_min: usize,
+    /// Largest read buffer; what a bulk flow grows to.
+    pub buffer_bytes_max: usize,
+    /// Free buffers a worker keeps for reuse, in bytes.
+    pub buffers_kept_bytes_max: usize,
+    /// Full reads in a row after which a tunnel direction moves to splice.
+    pub splice_after_full_reads: u32,
+    /// Idle upstream connections kept for one pool key.
+    pub pool_idle_per_key_max: usize,
+    /// Idle upstream connections kept by a worker.
+    pub pool_idle_max: usize,
+    /// How long an idle upstream connection is kept.
+    pub pool_idle_time: Duration,
+    /// Delay between two dial attempts of one connection (RFC 8305 §5).
+    pub dial_stagger: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head: HeadLimits::default(),
+            head_time: Duration::from_secs(10),
+            handshake_time: Duration::from_secs(10),
+            keep_alive_time: Duration::from_secs(60),
+            body_idle_time: Duration::from_secs(60),
+            tunnel_idle_time: Duration::from_secs(3600),
+            dial_time: Duration::from_secs(10),
+            identify_time: Duration::from_secs(10),
+            drain_time: Duration::from_secs(1),
+            drain_bytes_max: 64 * 1024,
+            inference_body_bytes_max: 32 * 1024 * 1024,
+            connections_per_sandbox_max: 1024,
+            inference_in_flight_per_sandbox_max: 256,
+            buffered_bytes_per_sandbox_max: 128 * 1024 * 1024,
+            buffer_bytes_min: 4 * 1024,
+            buffer_bytes_max: 256 * 1024,
+            buffers_kept_bytes_max: 16 * 1024 * 1024,
+            splice_after_full_reads: 8,
+            pool_idle_per_key_max: 64,
+            pool_idle_max: 1024,
+            pool_idle_time: Duration::from_secs(60),
+            dial_stagger: Duration::from_millis(250),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Accept, for as long as the sandbox lives.
+//!
+//! One accept is under way at any time and is never dropped: a dropped one would leak the socket it
+//! took. Errors are classed: a peer that gave up costs nothing, a machine out of descriptors or memory
+//! costs a pause, and nothing ends the loop (TR-090).
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use monoio::net::TcpListener;
+
+use crate::session::{self, Door};
+use crate::worker::{Sandbox, Worker};
+
+/// Accepts and serves until the worker ends.
+pub(crate) async fn run(
+    worker: Rc<Worker>,
+    sandbox: Rc<Sandbox>,
+    listener: TcpListener,
+    door: Door,
+) {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                pause = PAUSE_FIRST;
+                let (worker, sandbox) = (Rc::clone(&worker), Rc::clone(&sandbox));
+                monoio::spawn(contained(async move {
+                    session::serve(&worker, &sandbox, stream, door).await
+                }));
+            }
+            Err(error) if is_peers_fault(&error) => {}
+            Err(_) => {
+                // Out of descriptors or memory, mostly: what is open goes on and frees some.
+                monoio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// Errors that accept(2) reports on behalf of a connection that is gone already.
+fn is_peers_fault(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Runs a task so that a panic inside ends this connection only (SECURITY 50). The panic hook has
+/// reported it by then.
+async fn contained(work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| {
+        // The state behind a panic is dropped with the future; counters are restored by their guards.
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(()))
+    })
+    .await;
+}
+
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);

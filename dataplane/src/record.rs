@@ -1,0 +1,90 @@
+//! A record, opened at the head and closed exactly once: when it goes out of scope, on every way out.
+//!
+//! What is said is plain data of `link::record`; here is only who owns it meanwhile and when it is sent.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use link::record::{Event, Program, Record, Stage, Text};
+use policy::Caller;
+
+use crate::clock;
+use crate::worker::{Sandbox, Worker};
+
+/// An open record. The stage is moved along by the walk.
+pub(crate) struct Entry<'a, E> {
+    worker: &'a Worker,
+    sandbox: &'a Sandbox,
+    wrap: fn(E) -> Event,
+    stage: Stage,
+    since: Instant,
+    said: Option<E>,
+}
+
+impl<'a, E> Entry<'a, E> {
+    /// Opens a record of one kind; `wrap` names the kind.
+    pub(crate) fn open(
+        worker: &'a Worker,
+        sandbox: &'a Sandbox,
+        wrap: fn(E) -> Event,
+        stage: Stage,
+        said: E,
+    ) -> Self {
+        Entry {
+            worker,
+            sandbox,
+            wrap,
+            stage,
+            since: clock::now(),
+            said: Some(said),
+        }
+    }
+
+    /// The walk reached this stage.
+    pub(crate) fn reached(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// How long it has been open.
+    pub(crate) fn age(&self) -> Duration {
+        clock::now().saturating_duration_since(self.since)
+    }
+
+    /// What is said so far.
+    pub(crate) fn said(&mut self) -> &mut E {
+        self.said.as_mut().expect("taken in drop only")
+    }
+}
+
+impl<E> Drop for Entry<'_, E> {
+    fn drop(&mut self) {
+        if let Some(said) = self.said.take() {
+            push(self.worker, self.sandbox, self.stage, (self.wrap)(said));
+        }
+    }
+}
+
+/// Sends a record that has no life of its own.
+pub(crate) fn push(worker: &Worker, sandbox: &Sandbox, stage: Stage, event: Event) {
+    worker.records.push(Record {
+        at: clock::wall(),
+        sandbox_id: sandbox.id_text.clone(),
+        stage,
+        event,
+    });
+}
+
+/// The caller as records show it.
+pub(crate) fn program(caller: &Caller) -> Arc<Program> {
+    Arc::new(Program {
+        binary: Text::new(&caller.exe.path),
+        pid: caller.pid,
+        sha256: caller.exe.sha256,
+        ancestors: caller
+            .ancestors
+            .iter()
+            .map(|ancestor| Text::new(&ancestor.path))
+            .collect(),
+        cmdline: Text::new(&caller.cmdline),
+    })
+}

@@ -1,0 +1,113 @@
+//! Two ways until both ended.
+//!
+//! A direction that ends passes its FIN on and leaves the other flowing (TR-100). The idle deadline is
+//! one for both: a byte either way moves it, and when it rings both sockets are shut down, so both
+//! directions end by themselves.
+
+pub(crate) mod body;
+mod copy;
+mod splice;
+
+pub(crate) use splice::Pipe;
+
+use std::time::Duration;
+
+use crate::deadline::{Ends, join};
+use crate::io::Socket;
+use crate::worker::Worker;
+
+/// What a relay moved, and how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Bytes from the sandbox.
+    pub(crate) up: u64,
+    /// Bytes to the sandbox.
+    pub(crate) down: u64,
+    pub(crate) end: RelayEnd,
+}
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RelayEnd {
+    /// Both sides finished.
+    Normal,
+    /// No byte for the idle time.
+    Idle,
+    /// A reset or another error of one side.
+    Error,
+}
+
+/// Relays until both directions ended. `early` are client bytes that came behind the request head.
+pub(crate) async fn run(
+    worker: &Worker,
+    client: Socket,
+    early: Vec<u8>,
+    upstream: Socket,
+) -> Moved {
+    let idle = worker.limits.tunnel_idle_time;
+    let Socket {
+        alarm: client_alarm,
+        read: mut client_read,
+        write: mut client_write,
+    } = client;
+    let Socket {
+        alarm: upstream_alarm,
+        read: mut upstream_read,
+        write: mut upstream_write,
+    } = upstream;
+    let touch = Touch {
+        alarms: [&client_alarm, &upstream_alarm],
+        idle,
+    };
+    touch.moved();
+    let (up, down) = join(
+        copy::run(worker, &mut client_read, &mut upstream_write, early, &touch),
+        copy::run(
+            worker,
+            &mut upstream_read,
+            &mut client_write,
+            Vec::new(),
+            &touch,
+        ),
+    )
+    .await;
+    let end = if client_alarm.rang() || upstream_alarm.rang() {
+        RelayEnd::Idle
+    } else if up.failed || down.failed {
+        RelayEnd::Error
+    } else {
+        RelayEnd::Normal
+    };
+    Moved {
+        up: up.bytes,
+        down: down.bytes,
+        end,
+    }
+}
+
+/// What one direction moved.
+struct Flow {
+    bytes: u64,
+    failed: bool,
+}
+
+/// Moves the idle deadline of both sockets.
+struct Touch<'a> {
+    alarms: [&'a crate::deadline::Alarm; 2],
+    idle: Duration,
+}
+
+impl Touch<'_> {
+    fn moved(&self) {
+        for alarm in self.alarms {
+            alarm.arm(self.idle, Ends::Connection);
+        }
+    }
+
+    /// One direction broke: the other must not wait for a peer that will never be answered.
+    fn broke(&self) {
+        for alarm in self.alarms {
+            alarm.end_now();
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! One framed message body, decoded as it arrives.
+
+use wire::chunked::{ChunkDecoder, ChunkStep};
+use wire::{RequestFraming, ResponseFraming};
+
+/// Where a body ends, and how far it is.
+pub(crate) enum Body {
+    /// This many bytes are still to come.
+    Length(u64),
+    /// Chunks until the last one.
+    Chunked(ChunkDecoder),
+    /// Until the sender closes.
+    UntilClose,
+    /// It is complete; the trailer fields that may be passed on, as they go on the wire.
+    Done(Vec<u8>),
+}
+
+/// The sender broke the framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl Body {
+    pub(crate) fn of_request(framing: RequestFraming) -> Body {
+        match framing {
+            RequestFraming::None | RequestFraming::Length(0) => Body::Done(Vec::new()),
+            RequestFraming::Length(length) => Body::Length(length),
+            RequestFraming::Chunked => Body::Chunked(ChunkDecoder::request()),
+        }
+    }
+
+    pub(crate) fn of_response(framing: ResponseFraming) -> Body {
+        match framing {
+            ResponseFraming::None | ResponseFraming::Length(0) => Body::Done(Vec::new()),
+            ResponseFraming::Length(length) => Body::Length(length),
+            ResponseFraming::Chunked => Body::Chunked(ChunkDecoder::response()),
+            ResponseFraming::UntilClose => Body::UntilClose,
+        }
+    }
+
+    /// Whether the last byte was taken.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Body::Done(_))
+    }
+
+    /// Bytes of the chunk in progress that were announced and are still to come.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        match self {
+            Body::Chunked(decoder) => decoder.announced(),
+            Body::Length(_) | Body::UntilClose | Body::Done(_) => None,
+        }
+    }
+
+    /// Decodes what is there: `sink` gets the body's bytes in order. Returns how much of `input` is
+    /// consumed; bytes behind the end of the body are not.
+    ///
+    /// # Errors
+    /// A chunk that breaks the framing.
+    pub(crate) fn take(
+        &mut self,
+        input: &[u8],
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<usize, Malformed> {
+        let mut used = 0;
+        while !self.is_done() && used < input.len() {
+            let rest = &input[used..];
+            match self {
+                Body::Length(left) => {
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    sink(&rest[..here]);
+                    used += here;
+                    *left -= here as u64;
+                    if *left == 0 {
+                        *self = Body::Done(Vec::new());
+                    }
+                }
+                Body::Chunked(decoder) => match decoder.step(rest).map_err(|_| Malformed)? {
+                    ChunkStep::Data { skip, len } => {
+                        sink(&rest[skip..skip + len]);
+                        used += skip + len;
+                    }
+                    ChunkStep::More { used: taken } => {
+                        used += taken;
+                        return Ok(used);
+                    }
+                    ChunkStep::End { used: taken } => {
+                        used += taken;
+                        *self = Body::Done(decoder.trailers().to_vec());
+                    }
+                },
+                Body::UntilClose => {
+                    sink(rest);
+                    used = input.len();
+                }
+                Body::Done(_) => {}
+            }
+        }
+        Ok(used)
+    }
+}

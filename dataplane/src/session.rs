@@ -1,0 +1,293 @@
+//! THE WALK: listener → session → head → decision → … → record.
+//!
+//! One function per stage and one place that owns every branch on a decision. Two doors lead here: the
+//! proxy listener, where clients say CONNECT, and the direct door on port 443, where clients that ignore
+//! proxy variables speak TLS to `inference.local` at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use link::record::{Access, Action, Event, Program, Refused, RequestLine, Stage, Surface, Text};
+use monoio::net::TcpStream;
+use policy::{Caller, Decision, Denial, IdentityError};
+use wire::{AfterRefusal, Authority, Code, Refusal, RequestHead};
+
+use crate::client::{self, Heard, Turn};
+use crate::io::Socket;
+use crate::record::{self, Entry};
+use crate::stream::Stream;
+use crate::worker::{Sandbox, Worker};
+use crate::{identify, inference, tunnel};
+
+/// Which listener a connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// 127.0.0.1:3128: CONNECT.
+    Proxy,
+    /// 127.0.0.1:443: TLS for `inference.local` (INF-29).
+    Direct,
+}
+
+/// Who calls, established once a connection.
+pub(crate) struct Known {
+    pub(crate) caller: Result<Caller, IdentityError>,
+    /// The same as records show it.
+    pub(crate) program: Option<Arc<Program>>,
+    pub(crate) source: Option<SocketAddr>,
+    pub(crate) proxy: Option<SocketAddr>,
+}
+
+/// Serves one accepted connection to its end.
+pub(crate) async fn serve(worker: &Worker, sandbox: &Sandbox, stream: TcpStream, door: Door) {
+    // A peer that left before it was looked at needs no record: it asked for nothing.
+    let Ok(socket) = Socket::adopt(stream, &worker.deadlines) else {
+        return;
+    };
+    let (source, proxy) = (socket.peer().ok(), socket.local().ok());
+    let pending = identify::begin(worker, sandbox, source, proxy);
+    let mut client = Stream::plain(socket, &worker.buffers);
+    let Some(_place) = sandbox
+        .connections
+        .enter(worker.limits.connections_per_sandbox_max)
+    else {
+        return refuse_early(worker, sandbox, &mut client, door, Code::CapacityExceeded).await;
+    };
+    let identity = async {
+        let caller = pending.wait().await;
+        let program = caller.as_ref().ok().map(record::program);
+        Known {
+            caller,
+            program,
+            source,
+            proxy,
+        }
+    };
+    match door {
+        Door::Direct => inference::serve_direct(worker, sandbox, client, identity).await,
+        Door::Proxy => match client::read_head(&mut client, &worker.limits, Turn::First).await {
+            Heard::Request(head) => {
+                let known = identity.await;
+                request(worker, sandbox, client, head, known).await;
+            }
+            Heard::Bad(code) => refuse_early(worker, sandbox, &mut client, door, code).await,
+            Heard::Closed => {}
+        },
+    }
+}
+
+/// One request on the proxy listener. CON-4 gives the order of the checks.
+async fn request(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    head: RequestHead,
+    known: Known,
+) {
+    let asked = match Asked::of(&head) {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            return refuse_unjudged(worker, sandbox, &mut client, &head, refusal, &known).await;
+        }
+    };
+    let snapshot = worker.snapshot(); // Invariant: one snapshot a request.
+    let policy = sandbox.policy(&snapshot);
+    let (target, wrap): (_, fn(Access) -> Event) = match &asked {
+        Asked::Inference => {
+            return inference::serve_connect(worker, sandbox, client, &head, known).await;
+        }
+        Asked::Connect(target) => (target, Event::Connect),
+        Asked::Forward(target) => (target, Event::Forward),
+    };
+    let said = access(&known, target, &head, &asked, policy.hash());
+    let mut record = Entry::open(worker, sandbox, wrap, Stage::Decide, said);
+    let decision = match &known.caller {
+        Ok(caller) => policy::connect(&policy, caller, target),
+        Err(error) => Decision::Deny(Denial::code(error.code())),
+    };
+    match (decision, &asked) {
+        (Decision::Deny(denial), _) => {
+            deny(worker, &mut client, &head, target, &denial, &mut record).await
+        }
+        (Decision::Tunnel(admitted), Asked::Connect(_)) => {
+            tunnel::run(worker, sandbox, client, &head, admitted, known, record).await;
+        }
+        // Request inspection and plain forwarding are not built yet: what they would have to judge is
+        // refused, never let through (GEN-8).
+        (Decision::Inspect(_), Asked::Connect(_)) => {
+            deny(
+                worker,
+                &mut client,
+                &head,
+                target,
+                &Denial::code(Code::UnsupportedProtocol),
+                &mut record,
+            )
+            .await;
+        }
+        (Decision::Tunnel(_) | Decision::Inspect(_), Asked::Forward(_) | Asked::Inference) => {
+            let denial = Denial::code(Code::ForwardRequiresAllowedIps);
+            deny(worker, &mut client, &head, target, &denial, &mut record).await;
+        }
+    }
+}
+
+/// What a head on the proxy listener asks for.
+enum Asked {
+    Inference,
+    Connect(Authority),
+    Forward(Authority),
+}
+
+impl Asked {
+    fn of(head: &RequestHead) -> Result<Asked, Box<Refusal>> {
+        if head.method() == b"CONNECT" {
+            let target = wire::target::connect(head.target())
+                .map_err(|error| Box::new(Refusal::new(error.code())))?;
+            return match (target.host.is_inference(), target.port.number()) {
+                (true, 443) => Ok(Asked::Inference),
+                (true, _) => Err(Box::new(
+                    refusal_for(Code::PolicyDenied, &target).reason("endpoint_not_allowed"),
+                )),
+                (false, _) => Ok(Asked::Connect(target)),
+            };
+        }
+        let target = wire::target::absolute(head.target())
+            .map_err(|error| Box::new(Refusal::new(error.code())))?;
+        if target.authority.host.is_inference() {
+            return Err(Box::new(refusal_for(Code::InferenceRequiresHttps, &target.authority)
+                .hint("use https://inference.local, which is reached through CONNECT or directly on port 443")));
+        }
+        match target.scheme {
+            wire::Scheme::Https => Err(Box::new(refusal_for(
+                Code::UseConnectForHttps,
+                &target.authority,
+            ))),
+            wire::Scheme::Http => Ok(Asked::Forward(target.authority)),
+        }
+    }
+}
+
+/// Refuses by a denial, and says so in the record.
+pub(crate) async fn deny(
+    worker: &Worker,
+    client: &mut Stream,
+    head: &RequestHead,
+    target: &Authority,
+    denial: &Denial,
+    record: &mut Entry<'_, Access>,
+) {
+    let took = record.age();
+    let said = record.said();
+    said.action = Action::Deny;
+    said.code = Some(denial.code.as_str());
+    said.reason = (!denial.reason.is_empty()).then_some(denial.reason);
+    said.took = Some(took);
+    said.policy = denial
+        .policy
+        .as_deref()
+        .map(|policy| Text::new(policy.as_bytes()));
+    let refusal = denial
+        .refusal()
+        .host(target.host.as_str())
+        .port(target.port.number());
+    client::refuse(
+        client,
+        &worker.limits,
+        &refusal,
+        head.method(),
+        AfterRefusal::Close,
+    )
+    .await;
+}
+
+/// Refuses what was understood too little to be judged, and says so in a record of its own kind.
+async fn refuse_unjudged(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    client: &mut Stream,
+    head: &RequestHead,
+    refusal: Box<Refusal>,
+    known: &Known,
+) {
+    let event = Event::Refused(Refused {
+        code: refusal.code().as_str(),
+        reason: None,
+        surface: Surface::Proxy,
+        program: known.program.clone(),
+    });
+    record::push(worker, sandbox, Stage::Head, event);
+    client::refuse(
+        client,
+        &worker.limits,
+        &refusal,
+        head.method(),
+        AfterRefusal::Close,
+    )
+    .await;
+}
+
+/// Refuses before there is a head. Nothing is answered on the direct door, where TLS has not begun.
+async fn refuse_early(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    client: &mut Stream,
+    door: Door,
+    code: Code,
+) {
+    let surface = match door {
+        Door::Proxy => Surface::Proxy,
+        Door::Direct => Surface::Direct,
+    };
+    let event = Event::Refused(Refused {
+        code: code.as_str(),
+        reason: None,
+        surface,
+        program: None,
+    });
+    record::push(worker, sandbox, Stage::Head, event);
+    if door == Door::Proxy {
+        client::refuse(
+            client,
+            &worker.limits,
+            &Refusal::new(code),
+            b"",
+            AfterRefusal::Close,
+        )
+        .await;
+    }
+}
+
+fn refusal_for(code: Code, target: &Authority) -> Refusal {
+    Refusal::new(code)
+        .host(target.host.as_str())
+        .port(target.port.number())
+}
+
+fn access(
+    known: &Known,
+    target: &Authority,
+    head: &RequestHead,
+    asked: &Asked,
+    policy_version: &str,
+) -> Access {
+    let request = matches!(asked, Asked::Forward(_)).then(|| RequestLine {
+        method: Text::new(head.method()),
+        path: Text::path(head.target()),
+    });
+    Access {
+        source: known.source,
+        proxy: known.proxy,
+        host: Some(Text::new(target.host.as_str().as_bytes())),
+        port: Some(target.port.number()),
+        program: known.program.clone(),
+        action: Action::Allow,
+        policy: None,
+        policy_version: Some(Text::new(policy_version.as_bytes())),
+        reason: None,
+        code: None,
+        request,
+        bytes_up: None,
+        bytes_down: None,
+        took: None,
+    }
+}

@@ -1,0 +1,81 @@
+//! A raw CONNECT: addresses, dial, 200, relay, record (CON-4 to CON-8).
+
+use link::record::{Access, Event, Stage, Text, TunnelClosed, TunnelEnd};
+use policy::Admitted;
+use wire::{Authority, RequestHead};
+
+use crate::clock;
+use crate::io::Socket;
+use crate::record::{self, Entry};
+use crate::relay::{self, RelayEnd};
+use crate::session::{self, Known};
+use crate::stream::{Hangup, Stream};
+use crate::upstream::{UpstreamError, dial};
+use crate::worker::{Sandbox, Worker};
+
+/// Opens the tunnel, or refuses with the reason.
+pub(crate) async fn run(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    head: &RequestHead,
+    admitted: Admitted,
+    known: Known,
+    mut record: Entry<'_, Access>,
+) {
+    let target = admitted.target().clone();
+    record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
+    record.reached(Stage::Resolve);
+    let mut hangup = Hangup::of(&client);
+    let opened = hangup
+        .unless(&mut client, open(worker, &admitted, &target))
+        .await;
+    record.reached(Stage::Dial);
+    let upstream = match opened {
+        Ok(Ok(upstream)) => upstream,
+        Ok(Err(error)) => {
+            let denial = error.into_denial();
+            return session::deny(worker, &mut client, head, &target, &denial, &mut record).await;
+        }
+        // The client left while its upstream was dialled: allowed, and nobody there to be told.
+        Err(_) => return,
+    };
+    if client.put(ESTABLISHED).is_err() || client.flush().await.is_err() {
+        return;
+    }
+    record.reached(Stage::Relay);
+    drop(record);
+    let since = clock::now();
+    let (socket, early) = client.into_raw();
+    let moved = relay::run(worker, socket, early, upstream).await;
+    let end = match moved.end {
+        RelayEnd::Normal => TunnelEnd::Normal,
+        RelayEnd::Idle => TunnelEnd::Idle,
+        RelayEnd::Error => TunnelEnd::Error,
+    };
+    let closed = TunnelClosed {
+        host: Text::new(target.host.as_str().as_bytes()),
+        port: target.port.number(),
+        bytes_up: moved.up,
+        bytes_down: moved.down,
+        open: clock::now().saturating_duration_since(since),
+        end,
+        program: known.program,
+    };
+    record::push(worker, sandbox, Stage::Relay, Event::TunnelClosed(closed));
+}
+
+/// Resolves once, verifies every address of the answer, dials one of them.
+async fn open(
+    worker: &Worker,
+    admitted: &Admitted,
+    target: &Authority,
+) -> Result<Socket, UpstreamError> {
+    let until = dial::until(clock::now(), worker.limits.dial_time);
+    let answer = dial::resolve(worker, &target.host, until).await?;
+    let verified = policy::verify(admitted, &answer).map_err(UpstreamError::Address)?;
+    dial::dial(worker, verified, until).await
+}
+
+/// RFC 9110 §9.3.6: no body, no framing fields.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";

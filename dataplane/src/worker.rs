@@ -1,0 +1,99 @@
+//! Everything one core owns, and everything it knows of one sandbox.
+//!
+//! Not `Send`, on purpose: state here is `Cell`s and plain maps. What crosses cores is the immutable
+//! snapshot, the record ring and the answers of helper threads.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use link::record::Text;
+use policy::{Policy, SandboxId};
+use rustls::{ClientConfig, ServerConfig};
+
+use crate::budget::Budget;
+use crate::buffers::Buffers;
+use crate::deadline::Deadlines;
+use crate::identify::Lookup;
+use crate::limits::Limits;
+use crate::offload::Offload;
+use crate::relay::Pipe;
+use crate::snapshot::Snapshot;
+use crate::upstream::pool::Pool;
+
+/// One core.
+pub(crate) struct Worker {
+    pub(crate) limits: Limits,
+    pub(crate) deadlines: Rc<Deadlines>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) pool: Pool,
+    /// Emptied splice pipes.
+    pub(crate) pipes: RefCell<Vec<Pipe>>,
+    pub(crate) client_config: Arc<ClientConfig>,
+    pub(crate) resolver: link::Resolver,
+    pub(crate) records: link::Records,
+    pub(crate) offload: Offload,
+    pub(crate) snapshots: RefCell<link::Reader<Snapshot>>,
+}
+
+impl Worker {
+    /// The newest snapshot; to be asked once a request.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow_mut().load().value)
+    }
+}
+
+/// One sandbox, as the worker that serves it sees it.
+pub(crate) struct Sandbox {
+    pub(crate) id: SandboxId,
+    /// The id as records show it.
+    pub(crate) id_text: Text,
+    /// Ends TLS for `inference.local`; absent when there is no authority.
+    pub(crate) server_config: Option<Arc<ServerConfig>>,
+    /// Finds out who calls.
+    pub(crate) lookup: Arc<Lookup>,
+    pub(crate) connections: Count,
+    pub(crate) in_flight: Count,
+    /// Bytes of request bodies held in memory.
+    pub(crate) buffered: Cell<u64>,
+    pub(crate) budget: Budget,
+}
+
+impl Sandbox {
+    /// The sandbox's policy in `snapshot`; one that was never loaded denies everything (TR-073).
+    pub(crate) fn policy(&self, snapshot: &Snapshot) -> Arc<Policy> {
+        snapshot
+            .policies
+            .get(&self.id)
+            .map_or_else(|| Arc::new(Policy::denies_everything()), Arc::clone)
+    }
+}
+
+/// How many of something are open.
+#[derive(Default)]
+pub(crate) struct Count(Rc<Cell<u32>>);
+
+impl Count {
+    /// One more, unless `max` are open already; it is given back when the place is dropped.
+    pub(crate) fn enter(&self, max: u32) -> Option<Place> {
+        let open = self.0.get();
+        (open < max).then(|| {
+            self.0.set(open + 1);
+            Place(Rc::clone(&self.0))
+        })
+    }
+
+    /// How many are open now.
+    pub(crate) fn open(&self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// A place in a [`Count`].
+pub(crate) struct Place(Rc<Cell<u32>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
