@@ -82,11 +82,12 @@ impl Block {
                 .ok_or(BlockError::Malformed)?,
             Some(_) => return Err(BlockError::Malformed),
         };
-        let canonical = match len_text {
-            None => base.to_string(),
-            Some(_) => format!("{base}/{len_bits}"),
-        };
-        if canonical != text {
+        let spellings = canonical_spellings(base).map(|addr| match len_text {
+            None => addr,
+            Some(_) => format!("{addr}/{len_bits}"),
+        });
+        if !spellings.iter().any(|canonical| canonical == text) {
+            let [canonical, _] = spellings;
             return Err(BlockError::NotCanonical { canonical });
         }
         let block = Block { base, len_bits };
@@ -261,6 +262,19 @@ impl AllowedIps {
     pub fn contains(&self, addr: IpAddr) -> bool {
         self.0.iter().any(|block| block.contains(addr))
     }
+}
+
+/// RFC 5952 leaves two spellings for a v4-mapped address (§5); all others have one.
+fn canonical_spellings(addr: IpAddr) -> [String; 2] {
+    let usual = addr.to_string();
+    let other = match addr {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            let [.., high, low] = v6.segments();
+            format!("::ffff:{high:x}:{low:x}")
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => usual.clone(),
+    };
+    [usual, other]
 }
 
 fn width_bits(addr: IpAddr) -> u8 {
