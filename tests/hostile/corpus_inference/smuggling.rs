@@ -87,12 +87,10 @@ fn play_smuggling(fence: &Fence, trust: &Arc<ClientConfig>, origin: &Origin, row
         statuses.push(answer.message.status());
     }
     let hang = !closed && statuses.iter().filter(|status| **status != 100).count() < expected;
-    // A refusal closes; anything that follows one would be a second verdict on the same bytes.
-    if statuses.last().is_some_and(|status| *status >= 400) {
-        reader.stream.sock.set_timeout(Duration::from_millis(300));
-        while let Some(answer) = reader.answer("POST") {
-            statuses.push(answer.message.status());
-        }
+    // What follows the answers would be a second verdict on the same bytes; it must show before the next row.
+    reader.stream.sock.set_timeout(Duration::from_millis(150));
+    while let Some(answer) = reader.answer("POST") {
+        statuses.push(answer.message.status());
     }
     drop(reader);
     let upstream = origin
@@ -131,9 +129,6 @@ fn judge(row: &Value, seen: &Seen) -> Score {
             seen.upstream.len()
         ));
     }
-    if seen.upstream.iter().any(|head| head.contains("smuggled")) {
-        return Score::Unsafe("smuggled request upstream".into());
-    }
     for head in &seen.upstream {
         let lower = head.to_ascii_lowercase();
         if !head.contains(&format!("Bearer {KEY}"))
@@ -153,10 +148,15 @@ fn judge(row: &Value, seen: &Seen) -> Score {
         }
     }
     let accepted =
-        seen.upstream.len() >= wanted && wanted > 0 && finals.iter().all(|status| *status == 200);
+        seen.upstream.len() == wanted && wanted > 0 && finals.iter().all(|status| *status == 200);
     let rejected_as_wanted = row["expect"] == "reject_400";
-    if rejected_as_wanted && seen.upstream.len() > wanted && !also("accept") && !also("normalise") {
-        return Score::Unsafe("accepted".into());
+    if seen.upstream.len() > wanted
+        && (!rejected_as_wanted || !(also("accept") || also("normalise")))
+    {
+        return Score::Unsafe(format!(
+            "{} complete requests upstream",
+            seen.upstream.len()
+        ));
     }
     if !rejected_as_wanted && !accepted && !also("reject_400") {
         return Score::Unsafe("valid message refused".into());
