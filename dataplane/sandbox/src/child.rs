@@ -45,6 +45,7 @@ pub(crate) fn run(
     parent: &UnixStream,
     memfd: Memfd,
 ) -> Result<Infallible, Failure> {
+    sys::default_signals().map_err(Step::ProcessGroup.because("signals"))?;
     if spec.terminal == Terminal::Detached {
         setsid().map_err(Step::ProcessGroup.because("setsid"))?;
     }

@@ -17,20 +17,21 @@ use seccompiler::{
 
 use crate::report::{Failure, Step};
 
-/// How an executable file in memory is prevented (memfd_create and exec).
+/// How a program in memory (memfd_create, then exec) is prevented.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Memfd {
-    /// The pid namespace makes them without the execute bit unless asked (Linux 6.3), and asking is refused.
+    /// Files in memory are made without the execute bit unless it is asked for, and asking is refused.
     NeverExecutable,
-    /// The kernel cannot, so they are refused.
-    Refused,
+    /// `vm.memfd_noexec` could not be set (before Linux 6.3, or without privileges): only those that ask for
+    /// MFD_NOEXEC_SEAL are made, and programs fall back as on a kernel without the call.
+    OnlySealed,
 }
 
 /// Sets `vm.memfd_noexec` of this pid namespace. Call as its pid 1, before the privileges are dropped.
 pub(crate) fn forbid_executable_memfd() -> Memfd {
     match std::fs::write("/proc/sys/vm/memfd_noexec", "1") {
         Ok(()) => Memfd::NeverExecutable,
-        Err(_) => Memfd::Refused,
+        Err(_) => Memfd::OnlySealed,
     }
 }
 
@@ -51,8 +52,9 @@ fn programs(memfd: Memfd) -> Result<Vec<BpfProgram>, Failure> {
     };
     let because = || Step::Seccomp.because("filter");
     let mut unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    if memfd == Memfd::Refused {
-        unknown.insert(libc::SYS_memfd_create, Vec::new());
+    if memfd == Memfd::OnlySealed {
+        let unsealed = when(&[(1, MaskedEq(MFD_NOEXEC_SEAL), 0)]).map_err(because())?;
+        unknown.insert(libc::SYS_memfd_create, vec![unsealed]);
     }
     Ok(vec![
         build(forbidden().map_err(because())?, libc::EPERM).map_err(because())?,
@@ -160,6 +162,7 @@ const OPEN_TREE_ATTR: c_long = 467;
 const SOCK_PACKET: u64 = 10;
 const X32_BIT: u32 = 0x4000_0000;
 const SOCKET_TYPE: u64 = 0xf;
+const MFD_NOEXEC_SEAL: u64 = 0x8;
 const MFD_EXEC: u64 = 0x10;
 
 /// Requests that put input into a terminal or change its discipline.

@@ -143,6 +143,25 @@ pub(crate) fn block_signals() -> io::Result<OwnedFd> {
     }
 }
 
+/// Gives every signal its default action again, whatever the launcher ignored, and blocks none.
+pub(crate) fn default_signals() -> io::Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is an action; SIGKILL, SIGSTOP and the C library's own answer EINVAL.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set.
+    let done = unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Brings the loopback interface of the current network namespace up. `socket` is any internet socket made in it.
 pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: all-zero is a valid ifreq.
