@@ -67,39 +67,40 @@ impl Default for Scan {
 impl Scan {
     pub(super) fn push(&mut self, buf: &[u8]) -> Result<(), ModelError> {
         let mut at = 0;
+        // Why: every byte may change it, and memory is slower than a register.
+        let mut state = self.state;
         while let Some(&byte) = buf.get(at) {
-            match (self.state, byte) {
+            state = match (state, byte) {
                 (State::Text(role), _) => {
-                    at = self.text(role, buf, at)?;
+                    (state, at) = self.text(role, buf, at)?;
                     continue;
                 }
-                (State::AfterValue, b',') => self.state = self.after_comma(),
+                (State::AfterValue, b',') if self.in_object() => State::Key,
+                (State::AfterValue, b',') => State::Value,
                 (State::FirstKey | State::Key, b'"') => self.begin_key(),
-                (State::Colon, b':') => self.state = State::Value,
+                (State::Colon, b':') => State::Value,
                 (State::Number(number), _) => match number.after(byte) {
-                    Some(next) => self.state = State::Number(next),
+                    Some(next) => State::Number(next),
                     None if number.is_whole() => {
-                        self.end_value(at);
+                        state = self.end_value(at);
                         continue;
                     }
                     None => return Err(ModelError::Syntax),
                 },
-                (State::AfterValue | State::FirstKey, b'}')
-                | (State::AfterValue | State::FirstItem, b']') => {
-                    self.close(byte, at)?;
-                }
+                (State::AfterValue | State::FirstKey, b'}') => self.close(Bracket::Object, at)?,
+                (State::AfterValue | State::FirstItem, b']') => self.close(Bracket::Array, at)?,
                 (State::Escape(role), _) => self.escaped(role, byte)?,
                 (State::Unicode(role), _) => self.unicode(role, byte)?,
                 (State::Word(word), _) => match word.after(byte) {
-                    Some(Spelled::More(rest)) => self.state = State::Word(rest),
+                    Some(Spelled::More(rest)) => State::Word(rest),
                     Some(Spelled::Whole) => self.end_value(at + 1),
                     None => return Err(ModelError::Syntax),
                 },
-                (_, b' ' | b'\t' | b'\n' | b'\r') => {}
+                (state, b' ' | b'\t' | b'\n' | b'\r') => state,
                 (State::Value | State::FirstItem, _) => self.begin_value(byte, at)?,
                 (State::Start, b'{') => {
-                    self.open(Bracket::Object)?;
                     self.first_member_at = self.absolute(at + 1);
+                    self.open(Bracket::Object)?
                 }
                 (State::Start, _) => return Err(ModelError::NotAnObject),
                 (
@@ -108,9 +109,10 @@ impl Scan {
                 ) => {
                     return Err(ModelError::Syntax);
                 }
-            }
+            };
             at += 1;
         }
+        self.state = state;
         self.offset = self.absolute(buf.len());
         Ok(())
     }
@@ -126,25 +128,16 @@ impl Scan {
         Ok(self.found.unwrap_or(insert))
     }
 
-    fn after_comma(&self) -> State {
-        if self.in_object() {
-            State::Key
-        } else {
-            State::Value
+    fn begin_key(&mut self) -> State {
+        if self.depth > 1 {
+            return State::Text(Role::InnerKey);
         }
+        self.before = Following::Members;
+        self.key = KeyMatch::default();
+        State::Text(Role::TopKey)
     }
 
-    fn begin_key(&mut self) {
-        if self.depth == 1 {
-            self.before = Following::Members;
-            self.key = KeyMatch::default();
-            self.state = State::Text(Role::TopKey);
-        } else {
-            self.state = State::Text(Role::InnerKey);
-        }
-    }
-
-    fn begin_value(&mut self, byte: u8, at: usize) -> Result<(), ModelError> {
+    fn begin_value(&mut self, byte: u8, at: usize) -> Result<State, ModelError> {
         let is_model = self.depth == 1 && self.key.is_model();
         if is_model {
             let raw = (byte == b'"').then(Vec::new);
@@ -153,10 +146,10 @@ impl Scan {
                 raw,
             });
         }
-        self.state = match byte {
+        Ok(match byte {
             b'"' => State::Text(if is_model { Role::Model } else { Role::Value }),
-            b'{' => return self.open(Bracket::Object),
-            b'[' => return self.open(Bracket::Array),
+            b'{' => self.open(Bracket::Object)?,
+            b'[' => self.open(Bracket::Array)?,
             b't' => State::Word(Word::Rue),
             b'f' => State::Word(Word::Alse),
             b'n' => State::Word(Word::Ull),
@@ -164,16 +157,21 @@ impl Scan {
             b'0' => State::Number(Number::Zero),
             b'1'..=b'9' => State::Number(Number::Integer),
             _ => return Err(ModelError::Syntax),
-        };
-        Ok(())
+        })
     }
 
     /// `end` is the offset after the last byte of the value, in the block.
-    fn end_value(&mut self, end: usize) {
-        self.state = State::AfterValue;
-        if self.depth == 1
-            && let Some(inside) = self.inside.take()
-        {
+    fn end_value(&mut self, end: usize) -> State {
+        if self.depth == 1 && self.inside.is_some() {
+            self.end_model(end);
+        }
+        State::AfterValue
+    }
+
+    /// Why apart: it happens once a body, and what it needs would be paid for at the end of every value.
+    #[cold]
+    fn end_model(&mut self, end: usize) {
+        if let Some(inside) = self.inside.take() {
             let asked = inside.raw.as_deref().and_then(decode);
             self.found = Some(ModelField::Replace {
                 start: inside.start,
@@ -183,31 +181,35 @@ impl Scan {
         }
     }
 
-    fn open(&mut self, bracket: Bracket) -> Result<(), ModelError> {
+    fn open(&mut self, bracket: Bracket) -> Result<State, ModelError> {
         let word = self
             .objects
             .get_mut(self.depth / 64)
             .ok_or(ModelError::TooDeep)?;
         let bit = 1_u64 << (self.depth % 64);
-        (*word, self.state) = match bracket {
-            Bracket::Object => (*word | bit, State::FirstKey),
-            Bracket::Array => (*word & !bit, State::FirstItem),
-        };
         self.depth += 1;
-        Ok(())
+        Ok(match bracket {
+            Bracket::Object => {
+                *word |= bit;
+                State::FirstKey
+            }
+            Bracket::Array => {
+                *word &= !bit;
+                State::FirstItem
+            }
+        })
     }
 
-    fn close(&mut self, byte: u8, at: usize) -> Result<(), ModelError> {
-        if self.in_object() != (byte == b'}') {
+    fn close(&mut self, bracket: Bracket, at: usize) -> Result<State, ModelError> {
+        if self.in_object() != matches!(bracket, Bracket::Object) {
             return Err(ModelError::Syntax);
         }
         self.depth -= 1;
-        if self.depth == 0 {
-            self.state = State::End;
+        Ok(if self.depth == 0 {
+            State::End
         } else {
-            self.end_value(at + 1);
-        }
-        Ok(())
+            self.end_value(at + 1)
+        })
     }
 
     fn in_object(&self) -> bool {
@@ -217,8 +219,13 @@ impl Scan {
             .is_some_and(|word| word >> (level % 64) & 1 == 1)
     }
 
-    /// Passes over text from `at` on. The offset of the first byte that was not dealt with.
-    fn text(&mut self, role: Role, buf: &[u8], mut at: usize) -> Result<usize, ModelError> {
+    /// Passes over text from `at` on: the state after it, and the offset of the first byte not dealt with.
+    fn text(
+        &mut self,
+        role: Role,
+        buf: &[u8],
+        mut at: usize,
+    ) -> Result<(State, usize), ModelError> {
         loop {
             let rest = buf.get(at..).unwrap_or(&[]);
             let (run, rest) = rest
@@ -231,11 +238,8 @@ impl Scan {
             }
             at += run.len();
             match *rest {
-                [] => return Ok(at),
-                [b'"', ..] => {
-                    self.end_text(role, at)?;
-                    return Ok(at + 1);
-                }
+                [] => return Ok((State::Text(role), at)),
+                [b'"', ..] => return Ok((self.end_text(role, at)?, at + 1)),
                 // Why: text in bodies is full of these, and where it is not read they need no state.
                 [
                     b'\\',
@@ -243,55 +247,46 @@ impl Scan {
                     ..,
                 ] if !role.is_read() => at += 2,
                 [b'\\', ..] => {
-                    self.escape(role);
-                    return Ok(at + 1);
+                    if role == Role::Model {
+                        self.keep(b"\\");
+                    }
+                    return Ok((State::Escape(role), at + 1));
                 }
                 _ => return Err(ModelError::Syntax),
             }
         }
     }
 
-    fn end_text(&mut self, role: Role, at: usize) -> Result<(), ModelError> {
+    fn end_text(&mut self, role: Role, at: usize) -> Result<State, ModelError> {
         match role {
-            Role::TopKey => {
-                if self.key.is_look_alike() || (self.key.is_model() && self.found.is_some()) {
-                    return Err(ModelError::Ambiguous);
-                }
-                self.state = State::Colon;
+            Role::TopKey if self.key.is_look_alike() => Err(ModelError::Ambiguous),
+            Role::TopKey if self.key.is_model() && self.found.is_some() => {
+                Err(ModelError::Ambiguous)
             }
-            Role::InnerKey => self.state = State::Colon,
-            Role::Model | Role::Value => self.end_value(at + 1),
-        }
-        Ok(())
-    }
-
-    fn escape(&mut self, role: Role) {
-        self.state = State::Escape(role);
-        if role == Role::Model {
-            self.keep(b"\\");
+            Role::TopKey | Role::InnerKey => Ok(State::Colon),
+            Role::Model | Role::Value => Ok(self.end_value(at + 1)),
         }
     }
 
-    fn escaped(&mut self, role: Role, byte: u8) -> Result<(), ModelError> {
+    fn escaped(&mut self, role: Role, byte: u8) -> Result<State, ModelError> {
         if role == Role::Model {
             self.keep(&[byte]);
         }
-        self.state = match byte {
+        match byte {
             b'u' => {
                 self.unicode = Unit::default();
-                State::Unicode(role)
+                Ok(State::Unicode(role))
             }
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
                 // Why: none of these is a letter of `model`; the quote stands for all.
                 self.text_of_key(role, u16::from(b'"'));
-                State::Text(role)
+                Ok(State::Text(role))
             }
-            _ => return Err(ModelError::Syntax),
-        };
-        Ok(())
+            _ => Err(ModelError::Syntax),
+        }
     }
 
-    fn unicode(&mut self, role: Role, byte: u8) -> Result<(), ModelError> {
+    fn unicode(&mut self, role: Role, byte: u8) -> Result<State, ModelError> {
         let digit = char::from(byte)
             .to_digit(16)
             .and_then(|digit| u16::try_from(digit).ok());
@@ -300,16 +295,15 @@ impl Scan {
         if role == Role::Model {
             self.keep(&[byte]);
         }
-        if digits == 3 {
-            self.text_of_key(role, code);
-            self.state = State::Text(role);
-        } else {
-            self.unicode = Unit {
-                digits: digits + 1,
-                code,
-            };
+        self.unicode = Unit {
+            digits: digits + 1,
+            code,
+        };
+        if digits < 3 {
+            return Ok(State::Unicode(role));
         }
-        Ok(())
+        self.text_of_key(role, code);
+        Ok(State::Text(role))
     }
 
     fn text_of_key(&mut self, role: Role, code: u16) {
