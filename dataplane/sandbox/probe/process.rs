@@ -40,8 +40,8 @@ pub(crate) fn attempts() -> Vec<Attempt> {
 
 fn raise_core_limit() -> io::Result<()> {
     let limit = libc::rlimit {
-        rlim_cur: 1,
-        rlim_max: 1,
+        rlim_cur: 2,
+        rlim_max: 2,
     };
     // SAFETY: the limit lives over the call.
     if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) } == 0 {
@@ -62,7 +62,7 @@ fn status() -> io::Result<()> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let no_core = limits.lines().any(|line| {
         line.split_whitespace().collect::<Vec<_>>()
-            == ["Max", "core", "file", "size", "0", "0", "bytes"]
+            == ["Max", "core", "file", "size", "1", "1", "bytes"]
     });
     if all && has("NoNewPrivs: 1") && has("Seccomp: 2") && no_core {
         Ok(())

@@ -53,9 +53,10 @@ pub(crate) fn run(
     let rules = Rules::open(spec, &workdir)?;
     drop(workdir);
     identity.assume()?;
+    // Why 1 and not 0: the kernel ignores 0 when the host pipes dumps to a program, and 1 means none to both.
     let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
+        current: Some(1),
+        maximum: Some(1),
     };
     setrlimit(Resource::Core, none).map_err(Step::Drop.because("core limit"))?;
     rustix::thread::set_no_new_privs(true).map_err(Step::Drop.because("no_new_privs"))?;

@@ -582,6 +582,63 @@ fn ordinary_programs_run() {
     }
 }
 
+/// GEN-8: in a container whose `/proc` is masked there is no procfs for a user namespace, and the message says so.
+#[test]
+fn a_masked_proc_ends_the_start_with_its_cause() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new(Starter::Person);
+    drop(scene.driver(&scene.spec(&["true"]), &[]));
+    let script = format!(
+        "mount --bind /dev/null /proc/interrupts && exec setpriv --reuid {PERSON} --regid {PERSON} --clear-groups {} drive {} {}",
+        scene::PROBE,
+        scene.path("order.json").display(),
+        scene.path("told.json").display()
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let run = scene.told(output);
+    assert_eq!(run.code(), 125, "{:?}", run.output);
+    assert!(run.error().contains("masked"), "{}", run.told);
+}
+
+/// INF-29: a container runtime's own bind mount on `/etc/hosts` does not hide the sandbox's table.
+#[test]
+fn a_host_table_that_is_a_mount_already_is_replaced_too() {
+    if !is_root() {
+        return;
+    }
+    for starter in starters() {
+        let scene = Scene::new(starter);
+        drop(scene.driver(&scene.spec(&["cat", "/etc/hosts"]), &[]));
+        let drop_to = match starter {
+            Starter::Root => String::new(),
+            Starter::Person => format!("setpriv --reuid {PERSON} --regid {PERSON} --clear-groups"),
+        };
+        let script = format!(
+            "mount --bind {} /etc/hosts && exec {drop_to} {} drive {} {}",
+            scene.path("listed/file").display(),
+            scene::PROBE,
+            scene.path("order.json").display(),
+            scene.path("told.json").display()
+        );
+        let output = std::process::Command::new("unshare")
+            .args(["-m", "sh", "-c", &script])
+            .output()
+            .unwrap();
+        let run = scene.told(output);
+        assert_eq!(
+            run.stdout(),
+            "127.0.0.1 localhost\n127.0.0.1 inference.local",
+            "{starter:?} {}",
+            run.told
+        );
+    }
+}
+
 /// A3: a neighbour's runtime directory is not there.
 #[test]
 fn the_runtime_directories_of_others_are_not_visible() {
