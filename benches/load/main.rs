@@ -1,0 +1,3 @@
+//! What the whole data plane costs.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! What the pure modules cost.
+
+fn main() {}
