@@ -57,9 +57,13 @@ impl Fingerprint {
 
 /// Hashes and trusted paths of one sandbox.
 pub(super) struct Executables {
-    hashes: Lock<HashMap<Fingerprint, Arc<OnceLock<Option<[u8; 32]>>>>>,
+    hashes: Lock<HashMap<Fingerprint, Arc<Hash>>>,
     known: Lock<HashMap<Box<[u8]>, [u8; 32]>>,
 }
+
+/// One file's hash: not yet taken, being taken, taken, or (`None`) impossible to take.
+#[derive(Default)]
+struct Hash(OnceLock<Option<[u8; 32]>>);
 
 impl Executables {
     pub(super) fn new() -> Executables {
@@ -111,7 +115,7 @@ impl Executables {
             hashes.entry(fingerprint).or_default().clone()
         };
         // Whoever comes second waits here for the first, on a helper thread.
-        let hash = *cell.get_or_init(|| read_hash(fingerprint, &open().ok()?));
+        let hash = *cell.0.get_or_init(|| read_hash(fingerprint, &open().ok()?));
         if hash.is_none() || fingerprint.is_young() {
             let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
             if hashes
