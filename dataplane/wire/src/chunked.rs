@@ -9,9 +9,13 @@
 use std::fmt;
 
 use crate::{
-    fields::{FieldLines, Step, is_blank, is_hop_by_hop, is_token_byte, is_value_byte},
+    fields::{FieldLines, Step, is_hop_by_hop},
     framing::BODY_BYTES_MAX,
 };
+
+mod extension;
+
+use extension::{Extended, Extension};
 
 /// Finds the data in a chunked body.
 #[derive(Clone, Debug)]
@@ -55,29 +59,6 @@ enum State {
     End,
     /// Refused; the verdict stays.
     Failed(ChunkError),
-}
-
-/// Where in `*( BWS ";" BWS name [ BWS "=" BWS value ] )` (RFC 9112 §7.1.1) the next byte stands.
-#[derive(Clone, Copy, Debug)]
-enum Extension {
-    /// After the size or a value and a blank: only `;` or more blanks.
-    Gap,
-    /// After `;`.
-    BeforeName,
-    /// In a name.
-    Name,
-    /// After a name and a blank: `=`, `;` or more blanks.
-    AfterName,
-    /// After `=`.
-    BeforeValue,
-    /// In a token value.
-    Value,
-    /// In a quoted value.
-    Quoted,
-    /// After a backslash in a quoted value.
-    QuotedPair,
-    /// After the closing quote.
-    Closed,
 }
 
 /// What one call found at the front of the buffer.
@@ -247,35 +228,11 @@ impl ChunkDecoder {
         if self.extension_bytes > EXTENSION_BYTES_MAX {
             return Err(ChunkError::Extension);
         }
-        let blank = is_blank(byte);
-        let token = is_token_byte(byte);
-        let next = match (extension, byte) {
-            (Extension::Name | Extension::Value | Extension::Closed, b'\r') => {
-                return Ok(State::SizeLineFeed);
-            }
-            (
-                Extension::Gap
-                | Extension::Name
-                | Extension::AfterName
-                | Extension::Value
-                | Extension::Closed,
-                b';',
-            ) => Extension::BeforeName,
-            (Extension::Name | Extension::AfterName, b'=') => Extension::BeforeValue,
-            (Extension::BeforeValue, b'"') => Extension::Quoted,
-            (Extension::Quoted, b'"') => Extension::Closed,
-            (Extension::Quoted, b'\\') => Extension::QuotedPair,
-            (Extension::Quoted | Extension::QuotedPair, byte) if is_value_byte(byte) => {
-                Extension::Quoted
-            }
-            (Extension::Gap | Extension::Value | Extension::Closed, _) if blank => Extension::Gap,
-            (Extension::BeforeName | Extension::BeforeValue, _) if blank => extension,
-            (Extension::Name | Extension::AfterName, _) if blank => Extension::AfterName,
-            (Extension::BeforeName | Extension::Name, _) if token => Extension::Name,
-            (Extension::BeforeValue | Extension::Value, _) if token => Extension::Value,
-            _ => return Err(ChunkError::Extension),
-        };
-        Ok(State::Extension(next))
+        match extension.after(byte) {
+            Some(Extended::By(next)) => Ok(State::Extension(next)),
+            Some(Extended::LineEnd) => Ok(State::SizeLineFeed),
+            None => Err(ChunkError::Extension),
+        }
     }
 
     fn begin_chunk(&mut self) -> State {

@@ -10,12 +10,17 @@
 use crate::{
     Parse,
     fields::{
-        Field, FieldLines, HeadError, HeadErrorKind, HeadLimits, Line, Persistence, Span, Step,
-        Version, is_hop_by_hop, is_token_byte, skip,
+        Field, FieldLines, HeadError, HeadErrorKind, HeadLimits, Persistence, Span, Step, Version,
+        is_hop_by_hop, is_token_byte, skip,
     },
-    framing::{FramingFields, RequestFraming},
+    framing::RequestFraming,
     host::HostField,
 };
+
+mod draft;
+
+use draft::Draft;
+pub use draft::{Expectation, Upgrade};
 
 /// Reads one request head after another; see [`RequestParser::advance`].
 #[derive(Clone, Debug)]
@@ -44,22 +49,6 @@ enum State {
     Failed(HeadError),
 }
 
-/// What is known of the head so far.
-#[derive(Clone, Debug)]
-struct Draft {
-    start: usize,
-    method: Span,
-    target: Span,
-    version: Version,
-    lines: Vec<Line>,
-    framing: FramingFields,
-    host: Option<HostField>,
-    /// Elements of every Connection field, sorted when the head is complete.
-    options: Vec<Span>,
-    expectation: Expectation,
-    upgrade: Option<Upgrade>,
-}
-
 impl RequestParser {
     /// A parser at the start of a head.
     #[must_use]
@@ -80,9 +69,16 @@ impl RequestParser {
         match self.run(buf) {
             Ok(None) => Parse::More,
             Ok(Some(end)) => {
-                let parser = std::mem::replace(self, Self::new(self.limits));
-                match parser.draft.finish(buf.get(..end).unwrap_or(&[])) {
-                    Ok(head) => Parse::Done(head, end),
+                let mut draft = std::mem::replace(self, Self::new(self.limits)).draft;
+                let bytes = buf.get(..end).unwrap_or(&[]);
+                match draft.finish(bytes) {
+                    Ok(()) => Parse::Done(
+                        RequestHead {
+                            bytes: bytes.into(),
+                            draft,
+                        },
+                        end,
+                    ),
                     Err(error) => self.fail(error),
                 }
             }
@@ -222,125 +218,6 @@ enum Progress {
     Starved,
 }
 
-impl Draft {
-    fn new() -> Self {
-        Self {
-            start: 0,
-            method: Span::default(),
-            target: Span::default(),
-            version: Version::Http11,
-            lines: Vec::new(),
-            framing: FramingFields::default(),
-            host: None,
-            options: Vec::new(),
-            expectation: Expectation::None,
-            upgrade: None,
-        }
-    }
-
-    fn take_line(&mut self, line: Line, buf: &[u8]) -> Result<(), HeadError> {
-        let field = line.of(buf);
-        self.observe(field, line.value, buf)
-            .map_err(|kind| HeadError::new(line.name.start(), kind))?;
-        self.lines.push(line);
-        Ok(())
-    }
-
-    /// The fields that decide how the message is read. Judged line by line, so that a bad one is answered at once.
-    fn observe(&mut self, field: Field<'_>, value: Span, buf: &[u8]) -> Result<(), HeadErrorKind> {
-        if field.is("content-length") {
-            self.framing.request_length(field.value)?;
-            self.check_content(buf)
-        } else if field.is("transfer-encoding") {
-            self.framing.transfer_encoding(field.value, self.version)?;
-            self.check_content(buf)
-        } else if field.is("host") {
-            if self.host.is_some() {
-                return Err(HeadErrorKind::HostRepeated);
-            }
-            self.host =
-                Some(HostField::parse(field.value).map_err(|_| HeadErrorKind::HostInvalid)?);
-            Ok(())
-        } else if field.is("connection") {
-            self.observe_connection(value, buf)
-        } else if field.is("expect") {
-            self.observe_expect(field.value);
-            Ok(())
-        } else if field.is("upgrade") {
-            self.observe_upgrade(value, buf);
-            Ok(())
-        } else {
-            Ok(())
-        }
-    }
-
-    fn check_content(&self, buf: &[u8]) -> Result<(), HeadErrorKind> {
-        let has_content = match self.framing.request() {
-            RequestFraming::None | RequestFraming::Length(0) => false,
-            RequestFraming::Length(_) | RequestFraming::Chunked => true,
-        };
-        if has_content && matches!(self.method.of(buf), b"CONNECT" | b"TRACE") {
-            return Err(HeadErrorKind::ContentNotAllowed);
-        }
-        Ok(())
-    }
-
-    fn observe_connection(&mut self, value: Span, buf: &[u8]) -> Result<(), HeadErrorKind> {
-        for element in value.elements(buf) {
-            let option = element.of(buf);
-            let kept: [&[u8]; 3] = [b"host", b"content-length", b"transfer-encoding"];
-            if kept.iter().any(|name| option.eq_ignore_ascii_case(name)) {
-                return Err(HeadErrorKind::ConnectionNamesFraming);
-            }
-            self.options.push(element);
-        }
-        Ok(())
-    }
-
-    fn observe_expect(&mut self, value: &[u8]) {
-        self.expectation = match self.expectation {
-            Expectation::None | Expectation::Continue
-                if value.eq_ignore_ascii_case(b"100-continue") =>
-            {
-                Expectation::Continue
-            }
-            Expectation::None | Expectation::Continue | Expectation::Other => Expectation::Other,
-        };
-    }
-
-    fn observe_upgrade(&mut self, value: Span, buf: &[u8]) {
-        for element in value.elements(buf) {
-            let protocol = element.of(buf);
-            let named = if protocol.eq_ignore_ascii_case(b"h2c") {
-                Upgrade::H2c
-            } else if protocol.eq_ignore_ascii_case(b"websocket") {
-                Upgrade::WebSocket
-            } else {
-                Upgrade::Other
-            };
-            self.upgrade = Some(match (self.upgrade, named) {
-                (None, named) => named,
-                (Some(Upgrade::H2c), _) | (Some(_), Upgrade::H2c) => Upgrade::H2c,
-                (
-                    Some(Upgrade::WebSocket | Upgrade::Other),
-                    Upgrade::WebSocket | Upgrade::Other,
-                ) => Upgrade::Other,
-            });
-        }
-    }
-
-    fn finish(mut self, head: &[u8]) -> Result<RequestHead, HeadError> {
-        if self.version == Version::Http11 && self.host.is_none() {
-            return Err(HeadError::new(head.len(), HeadErrorKind::HostMissing));
-        }
-        sort_options(&mut self.options, head);
-        Ok(RequestHead {
-            bytes: head.into(),
-            draft: self,
-        })
-    }
-}
-
 /// A complete, well-formed request head. It owns its bytes: one copy of the head is made when it is complete.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
@@ -432,45 +309,8 @@ impl RequestHead {
     }
 
     fn has_option(&self, name: &[u8]) -> bool {
-        has_option(&self.draft.options, &self.bytes, name)
+        self.draft.options.name(&self.bytes, name)
     }
-}
-
-/// What an Expect field asks for (RFC 9110 §10.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expectation {
-    /// Nothing.
-    None,
-    /// `100-continue`.
-    Continue,
-    /// Anything else: 417.
-    Other,
-}
-
-/// What an Upgrade field asks for (RFC 9110 §7.8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upgrade {
-    /// `websocket` and nothing else.
-    WebSocket,
-    /// `h2c` is among the protocols.
-    H2c,
-    /// Anything else, several protocols included.
-    Other,
-}
-
-/// Sorted so that a look-up is logarithmic: the sender chooses both the options and the names looked up.
-pub(crate) fn sort_options(options: &mut [Span], bytes: &[u8]) {
-    options.sort_unstable_by(|a, b| lower(a.of(bytes)).cmp(lower(b.of(bytes))));
-}
-
-pub(crate) fn has_option(options: &[Span], bytes: &[u8], name: &[u8]) -> bool {
-    options
-        .binary_search_by(|option| lower(option.of(bytes)).cmp(lower(name)))
-        .is_ok()
-}
-
-fn lower(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    text.iter().map(u8::to_ascii_lowercase)
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@
 use crate::{
     Parse,
     fields::{
-        Field, FieldLines, HeadError, HeadErrorKind, HeadLimits, Line, Persistence, Span, Step,
-        Version, is_hop_by_hop, is_value_byte, skip,
+        Field, FieldLines, HeadError, HeadErrorKind, HeadLimits, Line, Options, Persistence, Span,
+        Step, Version, is_hop_by_hop, is_value_byte, skip,
     },
     framing::{FramingFields, ResponseFraming},
-    request::{has_option, sort_options},
 };
 
 /// Reads one response head after another; see [`ResponseParser::advance`].
@@ -47,7 +46,7 @@ struct Draft {
     reason: Span,
     lines: Vec<Line>,
     framing: FramingFields,
-    options: Vec<Span>,
+    options: Options,
 }
 
 impl ResponseParser {
@@ -170,7 +169,7 @@ impl Draft {
             reason: Span::default(),
             lines: Vec::new(),
             framing: FramingFields::default(),
-            options: Vec::new(),
+            options: Options::default(),
         }
     }
 
@@ -182,7 +181,9 @@ impl Draft {
             self.framing.transfer_encoding(field.value, self.version)
         } else {
             if field.is("connection") {
-                self.options.extend(line.value.elements(buf));
+                line.value
+                    .elements(buf)
+                    .for_each(|option| self.options.push(option));
             }
             Ok(())
         };
@@ -192,7 +193,7 @@ impl Draft {
     }
 
     fn finish(mut self, head: &[u8]) -> ResponseHead {
-        sort_options(&mut self.options, head);
+        self.options.sort(head);
         ResponseHead {
             bytes: head.into(),
             draft: self,
@@ -258,7 +259,7 @@ impl ResponseHead {
     #[must_use]
     pub fn persistence(&self) -> Persistence {
         match self.draft.version {
-            Version::Http11 if !has_option(&self.draft.options, &self.bytes, b"close") => {
+            Version::Http11 if !self.draft.options.name(&self.bytes, b"close") => {
                 Persistence::KeepAlive
             }
             Version::Http10 | Version::Http11 => Persistence::Close,
@@ -288,7 +289,7 @@ impl ResponseHead {
     /// Whether a field of this name ends at this hop: the set of H1-15 and every name in a Connection field.
     #[must_use]
     pub fn is_hop_by_hop(&self, name: &[u8]) -> bool {
-        is_hop_by_hop(name) || has_option(&self.draft.options, &self.bytes, name)
+        is_hop_by_hop(name) || self.draft.options.name(&self.bytes, name)
     }
 
     /// Bytes of the head.

@@ -285,6 +285,20 @@ fn what_comes_first_in_the_body_is_what_is_reported() {
     assert_eq!(scanner.finish(), Err(ModelError::NotAnObject));
 }
 
+/// INF-14
+#[test]
+fn half_a_character_outside_a_string_is_the_same_fault_at_every_split() {
+    for body in [
+        b"\xED\"x\"".as_slice(),
+        b"{\xE2\x82",
+        b"{\"a\":\xF0\x9F\"",
+        b"{\"a\":\"\xED\x01",
+    ] {
+        let single: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(scan(&[body]), scan(&single), "{}", body.escape_ascii());
+    }
+}
+
 /// TR-063
 #[test]
 fn a_run_ends_at_the_first_quote_backslash_or_control_byte() {

@@ -36,7 +36,9 @@ impl Utf8Tail {
         let good = at + error.valid_up_to();
         let cut = block.get(good..).unwrap_or(&[]);
         if error.error_len().is_some() {
-            return (good, Err(ModelError::Utf8));
+            // Why one more: outside a string the byte is out of place whether or not its character is whole, and the
+            // scanner says so however the body was split.
+            return (good + 1, Err(ModelError::Utf8));
         }
         for (slot, byte) in self.bytes.iter_mut().zip(cut) {
             *slot = *byte;
