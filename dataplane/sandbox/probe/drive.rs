@@ -1,6 +1,7 @@
 //! A launcher without a data plane: reads a `Spec` as JSON, runs it, writes what happened as JSON.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringfence_sandbox::{Spec, launch};
@@ -21,6 +22,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     else {
         return ExitCode::from(2);
     };
+    let interrupted: extern "C" fn(i32) = interrupted;
+    // SAFETY: the handler stores to an atomic and nothing else.
+    unsafe { libc::signal(libc::SIGINT, interrupted as libc::sighandler_t) };
     let (told, code) = run(&spec, limit);
     if std::fs::write(result, told.to_string()).is_err() {
         ExitCode::from(2)
@@ -33,6 +37,15 @@ fn run(spec: &Spec, limit: Option<Duration>) -> (Value, u8) {
     let started = launch(spec).and_then(|mut fence| fence.go().map(|started| (fence, started)));
     match started {
         Ok((fence, started)) => {
+            let remote = fence.remote();
+            std::thread::spawn(move || {
+                loop {
+                    if INTERRUPTED.swap(false, Ordering::SeqCst) {
+                        remote.signal(libc::SIGINT);
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
             let outcome = match limit {
                 Some(limit) => fence.wait_timeout(limit),
                 None => fence.wait(),
@@ -44,4 +57,11 @@ fn run(spec: &Spec, limit: Option<Duration>) -> (Value, u8) {
         }
         Err(error) => (json!({"error": error.to_string()}), error.exit_code()),
     }
+}
+
+/// As `run` does, the launcher survives Ctrl-C and passes it on.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn interrupted(_signal: i32) {
+    INTERRUPTED.store(true, Ordering::SeqCst);
 }

@@ -342,8 +342,9 @@ fn end(remote: &Remote, parent: JoinHandle<()>) {
 }
 
 impl Remote {
-    /// Sends a signal to the command: to its process group, or in the foreground to the command alone, because the
-    /// terminal reaches the group. A sandbox that has ended ignores it.
+    /// Sends a signal to the command: to its process group, or in the foreground to the command alone. In the
+    /// foreground SIGINT, SIGQUIT, SIGTSTP and SIGWINCH are left to the terminal, which tells the whole group. A
+    /// sandbox that has ended ignores it.
     pub fn signal(&self, signal: i32) {
         drop(self.order(&Order::Signal(signal)));
     }

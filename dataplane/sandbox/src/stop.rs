@@ -112,12 +112,17 @@ fn terminate() -> Instant {
     Instant::now() + GRACE
 }
 
-/// In the foreground the terminal has told the group already; detached, the group is the command's own.
+/// Detached, the group is the command's own and gets the signal. In the foreground the command alone does, and not
+/// what a terminal sends to its whole group: it would arrive twice, and many programs leave at the second Ctrl-C.
 fn pass_on(entry: i32, terminal: Terminal, signal: i32) {
     let target = match terminal {
+        Terminal::Foreground if FROM_TERMINAL.contains(&signal) => return,
         Terminal::Foreground => entry,
         Terminal::Detached => -entry,
     };
     // Why ignored: it may have ended, and a number that is no signal changes nothing.
     drop(sys::kill(target, signal));
 }
+
+/// What a terminal sends to the foreground group by itself.
+const FROM_TERMINAL: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGWINCH];
