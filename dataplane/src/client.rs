@@ -1,7 +1,5 @@
 //! The sandbox's side of a connection: heads in, refusals out.
 
-use std::time::Duration;
-
 use wire::{AfterRefusal, Code, HeadError, Parse, Refusal, RequestHead, RequestParser};
 
 use crate::deadline::Ends;
@@ -80,7 +78,7 @@ pub(crate) async fn refuse(
         return;
     }
     match after {
-        AfterRefusal::KeepOpen => drop(stream.flush().await),
+        AfterRefusal::KeepOpen => _ = stream.flush().await,
         AfterRefusal::Close => close_heard(stream, limits).await,
     }
 }
@@ -88,11 +86,25 @@ pub(crate) async fn refuse(
 /// Sends what was put and closes so that the client reads it: unread request bytes are drained first,
 /// because closing over them would turn the answer into a reset (ERR-3, TR-023).
 pub(crate) async fn close_heard(stream: &mut Stream, limits: &Limits) {
-    stream.socket.alarm.arm(
-        limits.drain_time.max(Duration::from_millis(100)),
-        Ends::Connection,
-    );
+    arm_drain(stream, limits);
     stream.finish().await;
+    drain(stream, limits).await;
+}
+
+/// Closes in the middle of a message: what was put is sent, and no close_notify says that it was all.
+pub(crate) async fn close_cut(stream: &mut Stream, limits: &Limits) {
+    arm_drain(stream, limits);
+    if stream.flush().await.is_ok() {
+        stream.socket.write.finish();
+        drain(stream, limits).await;
+    }
+}
+
+fn arm_drain(stream: &Stream, limits: &Limits) {
+    stream.socket.alarm.arm(limits.drain_time, Ends::Connection);
+}
+
+async fn drain(stream: &mut Stream, limits: &Limits) {
     let mut drained = 0;
     while drained < limits.drain_bytes_max {
         let waiting = stream.input().len();

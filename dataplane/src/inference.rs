@@ -34,10 +34,20 @@ enum After {
     Keep,
     /// It is closed properly.
     Close,
-    /// It is closed so that the client cannot take what it got for a whole message.
-    Abort,
+    /// It ends in the middle of a message: without close_notify, and where only the end of the
+    /// connection would end the message, by a reset.
+    Cut(Ending),
     /// The client closed it.
     Gone,
+}
+
+/// What tells a client that a message is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The last chunk, or bytes that were announced, are missing.
+    Missing,
+    /// Only a reset can.
+    Reset,
 }
 
 /// Serves `CONNECT inference.local:443`. What can be refused before TLS is refused here (INF-2).
@@ -179,7 +189,10 @@ async fn requests(worker: &Worker, sandbox: &Sandbox, mut client: Stream, known:
         match after {
             After::Keep => turn = Turn::Next,
             After::Close => return client::close_heard(&mut client, &worker.limits).await,
-            After::Abort => return client.socket.abort(),
+            After::Cut(Ending::Reset) => return client.socket.abort(),
+            After::Cut(Ending::Missing) => {
+                return client::close_cut(&mut client, &worker.limits).await;
+            }
             After::Gone => return,
         }
     }

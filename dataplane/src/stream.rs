@@ -218,7 +218,8 @@ impl Stream {
         if let Some(tls) = &mut self.inlet.tls {
             tls.close_notify(&mut self.output);
         }
-        drop(self.flush().await);
+        // A peer that is gone needs no goodbye.
+        _ = self.flush().await;
         self.socket.write.finish();
     }
 

@@ -11,10 +11,10 @@ use policy::{Protocol, Route};
 use wire::sse::EventScanner;
 use wire::{HeadWriter, Persistence, ResponseFraming, ResponseHead, Version, chunked};
 
-use super::After;
 use super::cut;
 use super::meter::{Meter, Usage};
 use super::request::Answering;
+use super::{After, Ending};
 use crate::clock;
 use crate::deadline::Ends;
 use crate::relay::body::Body;
@@ -86,7 +86,8 @@ pub(super) async fn relay(
     let after = match end {
         End::Complete if framing == Framing::UntilClose => After::Close,
         End::Complete => After::Keep,
-        End::Cut => After::Abort,
+        End::Cut if framing == Framing::UntilClose => After::Cut(Ending::Reset),
+        End::Cut => After::Cut(Ending::Missing),
         End::ClientGone => After::Gone,
     };
     Outcome {
@@ -141,13 +142,13 @@ impl Run<'_> {
             self.pass(&mut piece, body.is_done());
             if let Body::Done(trailers) = body {
                 self.finish(trailers);
-                return if self.flush(client, hangup).await {
+                return if self.flush(client).await {
                     End::Complete
                 } else {
                     End::ClientGone
                 };
             }
-            if !self.flush(client, hangup).await {
+            if !self.flush(client).await {
                 return End::ClientGone;
             }
             let idle = self.route.deadlines.idle;
@@ -164,7 +165,7 @@ impl Run<'_> {
                 {
                     self.pass(&mut Vec::new(), true);
                     self.finish(&[]);
-                    return if self.flush(client, hangup).await {
+                    return if self.flush(client).await {
                         End::Complete
                     } else {
                         End::ClientGone
@@ -221,7 +222,7 @@ impl Run<'_> {
     }
 
     /// Sends what is framed; `false` when the client left.
-    async fn flush(&mut self, client: &mut Stream, _hangup: &mut Hangup) -> bool {
+    async fn flush(&mut self, client: &mut Stream) -> bool {
         if self.out.is_empty() {
             return true;
         }

@@ -137,9 +137,14 @@ async fn transmit(
             }
         }
     }
-    match upstream.flush().await {
-        Ok(()) => Ok(upstream),
-        Err(_) => Err(failed(&upstream)),
+    // A small request fits the socket's buffer: nothing can be missed while it is sent.
+    let rest = match body.len() > WRITE_MAX as u64 {
+        true => upstream.flush_listening().await,
+        false => upstream.flush().await.map(|()| None),
+    };
+    match rest {
+        Ok(None | Some(Fill::Bytes)) => Ok(upstream),
+        Ok(Some(Fill::End | Fill::Cut)) | Err(_) => Err(failed(&upstream)),
     }
 }
 
