@@ -21,6 +21,7 @@ pub mod decide;
 pub mod decision;
 pub mod document;
 pub mod pattern;
+pub mod rego;
 pub mod route;
 pub mod secret;
 pub mod source;

@@ -319,7 +319,7 @@ fn one_inspected_endpoint_makes_the_connection_inspected() {
     let ended = overlap(&[("p1", &format!("{rest}, tls: terminate")), ("p2", rest)]);
     match connect(&ended, &caller("/x", &[]), &target("h.test:1")) {
         Decision::Inspect(admitted) => assert_eq!(admitted.tls(), Tls::Terminate),
-        other => panic!("{other:?}"),
+        other @ (Decision::Deny(_) | Decision::Tunnel(_)) => panic!("{other:?}"),
     }
 }
 
