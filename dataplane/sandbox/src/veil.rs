@@ -35,6 +35,8 @@ const RUN: &str = "/run";
 pub(crate) struct Kept {
     all: BTreeSet<PathBuf>,
     writable: BTreeSet<PathBuf>,
+    /// The working directory: it stays, and what is in it only when listed.
+    workdir: Vec<PathBuf>,
 }
 
 impl Kept {
@@ -62,10 +64,14 @@ impl Kept {
                 .iter()
                 .flat_map(|listed| spellings(&listed.path)),
         );
-        all.extend(spellings(&spec.workdir));
         all.extend(spellings(&spec.runtime_dir));
         all.extend(SYSTEM.map(PathBuf::from));
-        Self { all, writable }
+        let workdir = spellings(&spec.workdir);
+        Self {
+            all,
+            writable,
+            workdir,
+        }
     }
 
     /// Whether a listed path is `path` or above it.
@@ -73,12 +79,13 @@ impl Kept {
         path.ancestors().any(|above| self.all.contains(above))
     }
 
-    /// Whether a listed path is below `path`.
+    /// Whether a listed path, or the working directory, is below `path`; the latter may be `path`.
     fn leads_through(&self, path: &Path) -> bool {
         self.all
             .range(path.to_owned()..)
             .take_while(|kept| kept.starts_with(path))
             .any(|kept| kept != path)
+            || self.workdir.iter().any(|dir| dir.starts_with(path))
     }
 
     /// The listed paths below `path`, without those below another of them.
@@ -217,6 +224,9 @@ fn show_anew(dir: &Path, kept: &Kept) -> Result<(), Failure> {
         })
         .collect();
     mount_small(dir)?;
+    for workdir in kept.workdir.iter().filter(|path| path.starts_with(dir)) {
+        fs::create_dir_all(workdir).map_err(Step::Mount.because(&workdir.display().to_string()))?;
+    }
     for (path, fd) in held {
         let directory = fs::metadata(by_descriptor(&fd)).is_ok_and(|about| about.is_dir());
         let parent = if directory {
@@ -252,3 +262,6 @@ pub(crate) fn mount_small(at: &Path) -> Result<(), Failure> {
 pub(crate) fn by_descriptor(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
+
+#[cfg(test)]
+mod tests;

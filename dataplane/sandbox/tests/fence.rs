@@ -381,6 +381,113 @@ fn no_process_outlives_the_command_or_the_launcher() {
     }
 }
 
+/// SBX-8, TR-120
+#[test]
+fn no_process_outlives_a_killed_fence() {
+    for starter in starters() {
+        let scene = Scene::new(starter);
+        let mark = format!("{}.75", 90_000 + std::process::id());
+        let command = format!("setsid sleep {mark} & echo up; exec sleep {mark}");
+        let mut launcher = scene
+            .driver(&scene.spec(&["sh", "-c", &command]), &[])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(launcher.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let children = format!("/proc/{0}/task", launcher.id());
+        let fence = std::fs::read_dir(children)
+            .unwrap()
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+            .find_map(|children| {
+                children
+                    .split_whitespace()
+                    .next()
+                    .and_then(|pid| pid.parse().ok())
+            })
+            .unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(fence).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
+        assert_eq!(launcher.wait().unwrap().code(), Some(137), "{starter:?}");
+        let began = Instant::now();
+        while processes_with(&mark) > 0 {
+            assert!(
+                began.elapsed() < Duration::from_secs(2),
+                "{starter:?}: left over"
+            );
+        }
+    }
+}
+
+/// SBX-4: what the launcher's own parent left open does not get in.
+#[test]
+fn a_descriptor_the_launcher_inherited_stays_outside() {
+    let scene = Scene::new(starters()[0]);
+    drop(scene.driver(&scene.spec(&["sh", "-c", "ls /proc/self/fd | wc -l"]), &[]));
+    let script = format!(
+        "exec 9< /etc/passwd 23< /dev/null; exec {} drive {} {}",
+        scene::PROBE,
+        scene.path("order.json").display(),
+        scene.path("told.json").display()
+    );
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    // Three, and the one of `ls`.
+    assert_eq!(scene.told(output).stdout(), "4");
+}
+
+/// SBX-3: of `/run` only what is listed is there.
+#[test]
+fn a_listed_directory_in_run_is_the_hosts_and_the_rest_is_not_there() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new(Starter::Root);
+    let listed = std::path::PathBuf::from(format!("/run/ringfence-listed-{}", std::process::id()));
+    std::fs::create_dir_all(listed.join("deep")).unwrap();
+    std::fs::set_permissions(listed.join("deep"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let mut spec = scene.spec(&[
+        "sh",
+        "-c",
+        &format!(
+            "echo x > {0}/deep/file; cd /run; echo *; echo {0}/*",
+            listed.display()
+        ),
+    ]);
+    spec.filesystem
+        .read_write
+        .push(Listed::author(listed.join("deep")));
+    spec.filesystem.read_only.push(Listed::author("/run"));
+    let all = scene.run(&spec);
+    assert!(
+        all.stdout().lines().next().unwrap().split(' ').count() > 1,
+        "{}",
+        all.stdout()
+    );
+    spec.filesystem.read_only.pop();
+    let run = scene.run(&spec);
+    // Unlisted directories on the way cannot be read.
+    assert_eq!(
+        run.stdout(),
+        format!("*\n{}/*", listed.display()),
+        "{}",
+        run.told
+    );
+    assert_eq!(
+        std::fs::read_to_string(listed.join("deep/file")).unwrap(),
+        "x\n"
+    );
+    std::fs::remove_dir_all(listed).unwrap();
+}
+
 /// GEN-5, SBX-1
 #[test]
 fn nothing_is_executed_without_the_word() {
