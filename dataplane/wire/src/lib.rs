@@ -4,9 +4,10 @@
 //! gives the same verdict however those bytes were split into reads, in time linear in their number.
 //!
 //! Map, in the order a request meets it: [`request`] reads a head (its parts: [`fields`], [`framing`]), [`target`] and
-//! [`host`] say where it wants to go, [`chunked`] frames its body, [`model_field`] finds the model in it, [`response`]
-//! reads the answer, [`sse`] follows an event stream, [`write`] serialises heads, [`refusal`] builds what we author,
-//! and [`client_hello`] looks at the first bytes of TLS.
+//! [`host`] say where it wants to go, [`path`] gives a path its one spelling, [`chunked`] frames its body,
+//! [`model_field`] finds the model in it, [`response`] reads the answer, [`sse`] follows an event stream, [`write`]
+//! serialises heads, [`json`] strings, [`refusal`] builds what we author, and [`client_hello`] looks at the first bytes
+//! of TLS.
 //!
 //! Invariant: nothing here knows a policy, a route, a socket or a secret.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod framing;
 pub mod host;
 pub mod json;
 pub mod model_field;
+pub mod path;
 pub mod refusal;
 pub mod request;
 pub mod response;
@@ -32,6 +34,7 @@ pub use framing::{RequestFraming, ResponseFraming};
 pub use host::{Authority, Host, HostError, HostField, Port};
 pub use json::json_string;
 pub use model_field::{Edit, Following, ModelError, ModelField, ModelScanner};
+pub use path::{CanonicalPath, PathError, Slashes};
 pub use refusal::{AfterRefusal, Code, Refusal, interim_continue};
 pub use request::{Expectation, RequestHead, RequestParser, Upgrade};
 pub use response::{ResponseHead, ResponseParser};

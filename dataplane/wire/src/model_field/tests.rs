@@ -232,15 +232,15 @@ fn the_model_is_written_with_json_escapes() {
 /// MS-10, TR-064
 #[test]
 fn eight_mebibytes_before_the_model_are_one_pass() {
-    let mut body = b"{\"x\":\"".to_vec();
-    body.extend(std::iter::repeat_n(b'a', 8 << 20));
-    body.extend_from_slice(b"\",\"model\":\"x\"}");
-    let whole = scan(&[&body]).unwrap();
-    let mut bytewise = ModelScanner::new();
-    body.iter()
-        .for_each(|byte| bytewise.push(&[*byte]).unwrap());
-    assert_eq!(bytewise.finish().unwrap(), whole);
-    assert_eq!(whole.asked(), Some("x"));
+    let body =
+        |len: usize| format!("{{\"x\":\"{}\",\"model\":\"x\"}}", "a".repeat(len)).into_bytes();
+    let large = body(8 << 20);
+    let reads: Vec<&[u8]> = large.chunks(65_536).collect();
+    assert_eq!(scan(&reads).unwrap().asked(), Some("x"));
+    assert_eq!(scan(&reads), scan(&[&large]));
+    let small = body(256 << 10);
+    let single: Vec<&[u8]> = small.chunks(1).collect();
+    assert_eq!(scan(&single), scan(&[&small]), "one byte a write");
 }
 
 /// INF-16, IR-12
@@ -338,10 +338,10 @@ fn another_reader_accepts_the_same_short_bodies() {
         "null",
         "\"\\n\"",
     ];
-    for number in 0..alphabet.len().pow(5) {
+    for number in 0..alphabet.len().pow(4) {
         let mut rest = number;
         let mut body = String::from("{");
-        for _ in 0..5 {
+        for _ in 0..4 {
             body.push_str(alphabet[rest % alphabet.len()]);
             rest /= alphabet.len();
         }
