@@ -31,11 +31,22 @@ pub(crate) fn attempts() -> Vec<Attempt> {
                 [libc::PR_SET_NO_NEW_PRIVS as usize, 0, 0, 0, 0, 0],
             ),
         ),
+        Attempt::of("sibling_memory_write", sibling_memory()),
         Attempt::of("works_status", status()),
         Attempt::of("works_only_three_descriptors", descriptors()),
         Attempt::of("works_only_own_processes", own_processes()),
     ]);
     attempts
+}
+
+/// A program that is allowed more could be made to run other code.
+fn sibling_memory() -> io::Result<()> {
+    let mut sibling = std::process::Command::new("sleep").arg("5").spawn()?;
+    let memory = format!("/proc/{}/mem", sibling.id());
+    let opened = fs::OpenOptions::new().write(true).open(memory).map(drop);
+    sibling.kill()?;
+    sibling.wait()?;
+    opened
 }
 
 fn raise_core_limit() -> io::Result<()> {

@@ -81,6 +81,7 @@ const ANSWERS: &[(&str, &[i32])] = &[
     ("pid1_root", &[EACCES, EPERM]),
     ("pid1_fd", &[EACCES, EPERM]),
     ("pid1_namespace", &[EACCES, EPERM]),
+    ("sibling_memory_write", &[EACCES]),
     ("become_root", &[EPERM, EINVAL]),
     ("become_root_group", &[EPERM, EINVAL]),
     ("no_new_privileges_off", &[EINVAL]),
