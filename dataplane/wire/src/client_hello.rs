@@ -86,7 +86,8 @@ fn records(buf: &[u8]) -> Result<Option<(Vec<u8>, usize)>, HelloError> {
             if body_len > HELLO_BYTES_MAX {
                 return Err(HelloError::TooLong);
             }
-            if message.len() > 4 + body_len {
+            // Why: nothing may follow the hello in its record, and the record says how long it is before it is whole.
+            if message.len() - fragment.len() + len > 4 + body_len {
                 return Err(HelloError::Malformed);
             }
             if message.len() == 4 + body_len {

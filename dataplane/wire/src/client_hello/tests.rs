@@ -147,6 +147,13 @@ fn lengths_that_contradict_each_other_are_refused() {
     let mut long = message(&[]);
     long.push(0);
     assert_eq!(read(&in_records(&long, 500)), Err(HelloError::Malformed));
+    let mut unfinished = in_records(&message(&[]), 500);
+    unfinished[4] += 1;
+    assert_eq!(
+        read(&unfinished),
+        Err(HelloError::Malformed),
+        "a record that goes on after the hello"
+    );
 }
 
 /// TR-009
