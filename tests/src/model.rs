@@ -10,10 +10,12 @@
 
 mod dialect;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,8 +28,19 @@ pub use dialect::Dialect;
 
 /// The model of the scene's route.
 pub const MODEL: &str = "scene-model-1";
-/// The canary: a key that must be found nowhere inside a sandbox.
-pub const KEY: &str = "sk-canary-7f3a91c2d4e8b605a1";
+/// The canary of this scene: a key that must be found nowhere inside a sandbox.
+pub fn key() -> &'static str {
+    // Why new each time: the machine's files hold the harness itself, and with it any key it would name.
+    static KEY: OnceLock<String> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let random = RandomState::new();
+        format!(
+            "sk-canary-{:016x}{:016x}",
+            random.hash_one(1),
+            random.hash_one(2)
+        )
+    })
+}
 /// How long a gated stream waits for its client.
 const GATE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -51,9 +64,10 @@ pub fn routes(endpoint: &str) -> String {
     model: {MODEL}
     provider_type: {provider}
     protocols: [{protocols}]
-    api_key: {KEY}
+    api_key: {}
     allow_private_endpoint: true
-"
+",
+            key()
         ));
     }
     text

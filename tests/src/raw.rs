@@ -28,13 +28,15 @@ pub const DIRECT: &str = "127.0.0.1:443";
 /// A TLS client over a raw connection.
 pub type TlsRaw = StreamOwned<ClientConnection, Raw>;
 
+/// Gone once the fence has been told to end, whoever still holds a connection.
+type Input = Arc<Mutex<Option<ChildStdin>>>;
 type Listeners = Arc<Mutex<HashMap<u32, Sender<Frame>>>>;
 
 /// A running fence with `ringfence-inside` in it.
 #[derive(Debug)]
 pub struct Fence {
     running: Running,
-    input: Arc<Mutex<ChildStdin>>,
+    input: Input,
     listeners: Listeners,
     next: AtomicU32,
 }
@@ -43,7 +45,9 @@ impl Fence {
     /// Takes over a started `ringfence run … -- /mnt/bin/inside` with piped input and output.
     pub(crate) fn over(mut running: Running) -> Fence {
         let child: &mut Child = running.child();
-        let input = Arc::new(Mutex::new(child.stdin.take().expect("stdin is piped")));
+        let input = Arc::new(Mutex::new(Some(
+            child.stdin.take().expect("stdin is piped"),
+        )));
         let mut output = child.stdout.take().expect("stdout is piped");
         let listeners: Listeners = Arc::default();
         let known = Arc::clone(&listeners);
@@ -139,7 +143,12 @@ impl Fence {
 
     /// Ends the program inside and waits for ringfence.
     pub fn end(self) -> Ended {
-        drop(self.input);
+        drop(
+            self.input
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         self.running.wait()
     }
 
@@ -190,7 +199,7 @@ pub fn tls(raw: Raw, trust: &Arc<ClientConfig>, name: &str) -> TlsRaw {
 pub struct Raw {
     number: u32,
     frames: Receiver<Frame>,
-    input: Arc<Mutex<ChildStdin>>,
+    input: Input,
     listeners: Listeners,
     held: Vec<u8>,
     ended: bool,
@@ -236,12 +245,9 @@ impl Raw {
     }
 
     fn say(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
-        write(
-            &mut *self.input.lock().unwrap_or_else(PoisonError::into_inner),
-            kind,
-            self.number,
-            payload,
-        )
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let input = input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        write(input, kind, self.number, payload)
     }
 }
 

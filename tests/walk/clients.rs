@@ -4,7 +4,7 @@
 //! made a file that says it saw the first.
 
 use harness::clients::{Client, PYTHON, node_version, present, program};
-use harness::model::{KEY, MODEL};
+use harness::model::{MODEL, key};
 use harness::origin::Origin;
 use harness::policy::{ANY, private, public, text};
 use harness::run::Run;
@@ -42,8 +42,10 @@ fn paid_and_pinned(server: &Origin) {
     for request in requests {
         let (bearer, header) = (request.field("authorization"), request.field("x-api-key"));
         match request.target().as_str() {
-            "/v1/messages" => assert_eq!((bearer.as_deref(), header.as_deref()), (None, Some(KEY))),
-            _ => assert_eq!((bearer, header), (Some(format!("Bearer {KEY}")), None)),
+            "/v1/messages" => {
+                assert_eq!((bearer.as_deref(), header.as_deref()), (None, Some(key())))
+            }
+            _ => assert_eq!((bearer, header), (Some(format!("Bearer {}", key())), None)),
         }
         if request.method() == "POST" {
             assert_eq!(request.json()["model"], MODEL, "{}", request.text());

@@ -15,7 +15,7 @@ fn connect(fence: &Fence, authority: &str) -> Message {
     let mut reader = Reader::new(fence.proxy());
     write!(
         reader.stream,
-        "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n"
+        "CONNECT {authority} HTTP/1.1\r\nHost: x.test\r\n\r\n"
     )
     .expect("the request is sent");
     let answer = reader

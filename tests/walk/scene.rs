@@ -191,7 +191,7 @@ fn faults_of_the_model_server_look_as_they_should() {
             let mut tcp = TcpStream::connect(server.address()).unwrap();
             tcp.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let body = format!(r#"{{"model":"m","stream":true,"messages":"{words}"}}"#);
-            write!(tcp, "POST /v1/messages HTTP/1.1\r\nHost: m\r\nx-api-key: {}\r\nContent-Length: {}\r\n\r\n{body}", model::KEY, body.len()).unwrap();
+            write!(tcp, "POST /v1/messages HTTP/1.1\r\nHost: m\r\nx-api-key: {}\r\nContent-Length: {}\r\n\r\n{body}", model::key(), body.len()).unwrap();
             tcp
         };
         assert!(Reader::new(ask("do:reset-first")).answer("POST").is_none());
@@ -210,7 +210,7 @@ fn faults_of_the_model_server_look_as_they_should() {
         assert_eq!(whole.end, End::Complete);
         assert!(whole.message.text().contains("message_stop"));
         let refused = Reader::new(ask("do:status=401")).answer("POST").unwrap();
-        assert!(refused.message.text().contains(model::KEY));
+        assert!(refused.message.text().contains(model::key()));
     });
 }
 

@@ -96,6 +96,10 @@ fn judge_rewrite(row: &Value, answer: Option<&Answer>, origin: &Origin) -> Score
         return match row["expect"] == "error" {
             true if permitted => Score::Strict,
             true => Score::SafeOnly(format!("status {status}")),
+            // Of the two answers the corpus permits for duplicates, INF-12 chooses the refusal.
+            false if also("error") && answer.message.json()["error"] == "ambiguous_model" => {
+                Score::Strict
+            }
             false if also("error") => Score::SafeOnly(format!("refused with {status}")),
             false => Score::Unsafe(format!("valid body refused with {status}")),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::corpus::{bytes, rows};
 use harness::http::{End, Reader, find};
-use harness::model::KEY;
+use harness::model::key;
 use harness::origin::Origin;
 use harness::play_within;
 use harness::raw::{Fence, TlsRaw};
@@ -131,7 +131,7 @@ fn judge(row: &Value, seen: &Seen) -> Score {
     }
     for head in &seen.upstream {
         let lower = head.to_ascii_lowercase();
-        if !head.contains(&format!("Bearer {KEY}"))
+        if !head.contains(&format!("Bearer {}", key()))
             || lower.matches("\r\nauthorization:").count() != 1
         {
             return Score::Unsafe(format!("credential not the route's alone: {head}"));
