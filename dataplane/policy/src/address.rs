@@ -16,5 +16,6 @@ pub use block::{AllowedIps, Block, BlockError, BlockWarning};
 pub use class::{Class, classify};
 pub(crate) use verify::SPECIAL_NAME;
 pub use verify::{
-    Site, VerifiedAddr, special_name, verify, verify_at, verify_backend, verify_backend_at,
+    Site, VerifiedAddr, require_private, special_name, verify, verify_at, verify_backend,
+    verify_backend_at,
 };

@@ -57,6 +57,20 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// A caller known by its paths alone, for questions a person asks. Parent first.
+    pub fn from_paths(exe: &str, ancestors: &[&str]) -> Caller {
+        let executable = |path: &str| Executable {
+            path: path.as_bytes().into(),
+            sha256: [0; 32],
+        };
+        Caller {
+            pid: 0,
+            exe: executable(exe),
+            ancestors: ancestors.iter().map(|path| executable(path)).collect(),
+            cmdline: Vec::new(),
+        }
+    }
+
     /// Paths that may authorise: the caller's own first, then each ancestor's (POL-4).
     pub(crate) fn paths(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(&self.exe)

@@ -20,6 +20,7 @@ pub mod compile;
 pub mod decide;
 pub mod decision;
 pub mod document;
+pub mod explain;
 pub mod pattern;
 pub mod rego;
 pub mod route;
@@ -28,8 +29,8 @@ pub mod source;
 mod table;
 
 pub use address::{
-    Class, Site, VerifiedAddr, classify, special_name, verify, verify_at, verify_backend,
-    verify_backend_at,
+    Class, Site, VerifiedAddr, classify, require_private, special_name, verify, verify_at,
+    verify_backend, verify_backend_at,
 };
 pub use caller::{Caller, Executable, IdentityError, SandboxId};
 pub use compile::Policy;

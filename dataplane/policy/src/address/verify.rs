@@ -107,6 +107,41 @@ pub fn verify_at(
     }
 }
 
+/// Whether plain HTTP may go to all of these addresses (FWD-5): RFC 1918 and fc00::/7, and
+/// 100.64.0.0/10 where an entry of `allowed_ips` lies inside that block itself (TR-041).
+///
+/// # Errors
+/// `forward_private_only`, naming the policy.
+pub fn require_private(admitted: &Admitted, addresses: &[VerifiedAddr]) -> Result<(), Denial> {
+    let listed_shared = |addr: IpAddr| {
+        let mut blocks = admitted.lists().flat_map(super::AllowedIps::blocks);
+        blocks.any(|block| {
+            block.contains(addr) && is_shared(block.base()) && block.len_bits() >= SHARED_BITS
+        })
+    };
+    let private = |addr: IpAddr| match addr.to_canonical() {
+        IpAddr::V4(v4) => v4.is_private() || is_shared(addr) && listed_shared(addr),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    };
+    if addresses.iter().all(|addr| private(addr.0.ip())) {
+        return Ok(());
+    }
+    Err(Denial {
+        policy: Some(std::sync::Arc::clone(admitted.policy_name())),
+        ..Denial::code(Code::ForwardPrivateOnly)
+    })
+}
+
+/// 100.64.0.0/10, shared address space (RFC 6598).
+fn is_shared(addr: IpAddr) -> bool {
+    match addr.to_canonical() {
+        IpAddr::V4(v4) => v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V6(_) => false,
+    }
+}
+
+const SHARED_BITS: u8 = 10;
+
 /// Judges the answer for the backend of a route (RTE-8) at a site without particulars.
 ///
 /// # Errors

@@ -161,7 +161,7 @@ fn any_question() -> impl Strategy<Value = (Caller, Authority)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// RGO, OV-8, TR-068: some thousand questions to some hundred policies, one answer from both:
     /// verdict, name, reason and whether requests are read.
