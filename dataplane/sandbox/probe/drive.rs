@@ -25,7 +25,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     let interrupted: extern "C" fn(i32) = interrupted;
     // SAFETY: the handler stores to an atomic and nothing else.
     unsafe { libc::signal(libc::SIGINT, interrupted as libc::sighandler_t) };
-    let (told, code) = run(&spec, limit);
+    let (told, code) = run(&spec, limit, &result);
     if std::fs::write(result, told.to_string()).is_err() {
         ExitCode::from(2)
     } else {
@@ -33,10 +33,12 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-fn run(spec: &Spec, limit: Option<Duration>) -> (Value, u8) {
+fn run(spec: &Spec, limit: Option<Duration>, result: &str) -> (Value, u8) {
     let started = launch(spec).and_then(|mut fence| fence.go().map(|started| (fence, started)));
     match started {
         Ok((fence, started)) => {
+            // What a test waits for before it does something to the launcher.
+            std::fs::write(result, json!({"started": started}).to_string()).ok();
             let remote = fence.remote();
             std::thread::spawn(move || {
                 loop {

@@ -398,6 +398,7 @@ fn no_process_outlives_a_killed_fence() {
         BufReader::new(launcher.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
+        wait_for(&scene.path("told.json"));
         let children = format!("/proc/{0}/task", launcher.id());
         let fence = std::fs::read_dir(children)
             .unwrap()
