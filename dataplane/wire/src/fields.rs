@@ -5,6 +5,8 @@
 //! the end of its line; white space is only SP and HTAB; nothing is copied or converted.
 //! Must never know: what a field means.
 
+use std::fmt;
+
 mod head_error;
 
 pub use head_error::{HeadError, HeadErrorKind};
@@ -42,7 +44,7 @@ impl Default for HeadLimits {
 }
 
 /// One field line, white space around the value removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
     /// A token, in the letter case received.
     pub name: &'a [u8],
@@ -55,6 +57,18 @@ impl Field<'_> {
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The name and the length of the value: a value may be a credential (LOG-3).
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} bytes",
+            self.name.escape_ascii(),
+            self.value.len()
+        )
     }
 }
 
@@ -148,8 +162,13 @@ impl Span {
 pub(crate) struct Options(Vec<Span>);
 
 impl Options {
-    pub(crate) fn push(&mut self, option: Span) {
+    /// Takes one more; there are at most 256, since a head has fewer fields to name than that.
+    pub(crate) fn push(&mut self, option: Span) -> Result<(), HeadErrorKind> {
+        if self.0.len() == OPTIONS_MAX {
+            return Err(HeadErrorKind::TooManyFields);
+        }
         self.0.push(option);
+        Ok(())
     }
 
     /// Sorted so that a look-up is logarithmic: the sender chooses both the options and the names looked up.
@@ -357,6 +376,9 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 pub(crate) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7F)
 }
+
+/// Elements of all Connection fields. 64 KiB of commas would otherwise cost 16 times their size.
+const OPTIONS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@
 //! HTTP/1.1, one valid Host.
 //! Must never know: who asks, or whether the request is allowed.
 
+use std::fmt;
+
 use crate::{
     Parse,
     fields::{
@@ -219,7 +221,7 @@ enum Progress {
 }
 
 /// A complete, well-formed request head. It owns its bytes: one copy of the head is made when it is complete.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RequestHead {
     bytes: Box<[u8]>,
     draft: Draft,
@@ -310,6 +312,19 @@ impl RequestHead {
 
     fn has_option(&self, name: &[u8]) -> bool {
         self.draft.options.name(&self.bytes, name)
+    }
+}
+
+/// No target and no value: either may hold a credential (LOG-3).
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = self.method().escape_ascii();
+        write!(
+            f,
+            "RequestHead({method}, {} fields, {:?})",
+            self.draft.lines.len(),
+            self.framing()
+        )
     }
 }
 

@@ -5,6 +5,8 @@
 //! Invariants: as in `request`; interim answers are heads like any other and are recognised by their status.
 //! Must never know: which request it answers, but for that request's method.
 
+use std::fmt;
+
 use crate::{
     Parse,
     fields::{
@@ -179,12 +181,11 @@ impl Draft {
             self.framing.response_length(field.value)
         } else if field.is("transfer-encoding") {
             self.framing.transfer_encoding(field.value, self.version)
+        } else if field.is("connection") {
+            line.value
+                .elements(buf)
+                .try_for_each(|option| self.options.push(option))
         } else {
-            if field.is("connection") {
-                line.value
-                    .elements(buf)
-                    .for_each(|option| self.options.push(option));
-            }
             Ok(())
         };
         judged.map_err(|kind| HeadError::new(line.name.start(), kind))?;
@@ -202,7 +203,7 @@ impl Draft {
 }
 
 /// A complete, well-formed response head. It owns its bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ResponseHead {
     bytes: Box<[u8]>,
     draft: Draft,
@@ -296,6 +297,18 @@ impl ResponseHead {
     #[must_use]
     pub fn head_len(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+/// No reason and no value: either may quote a credential (LOG-3).
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "ResponseHead({}, {} fields)",
+            self.status(),
+            self.draft.lines.len()
+        )
     }
 }
 

@@ -96,7 +96,7 @@ impl Draft {
             if kept.iter().any(|name| option.eq_ignore_ascii_case(name)) {
                 return Err(HeadErrorKind::ConnectionNamesFraming);
             }
-            self.options.push(element);
+            self.options.push(element)?;
         }
         Ok(())
     }

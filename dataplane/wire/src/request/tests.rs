@@ -385,6 +385,14 @@ fn what_connection_names_ends_here() {
     }
 }
 
+/// H1-7
+#[test]
+fn connection_options_are_bounded() {
+    let options = |count: usize| with(&format!("Connection: {}\r\n", "a,".repeat(count)));
+    assert!(accepted(&options(256)).is_hop_by_hop(b"a"));
+    assert_eq!(verdict(&options(257)).err(), Some(Code::HeaderTooLarge));
+}
+
 /// H1-8, TR-021
 #[test]
 fn a_parser_reads_one_head_after_another() {
@@ -413,4 +421,13 @@ fn a_refused_parser_never_changes_its_mind() {
     assert!(
         matches!(parser.advance(b"GET / HTTP/1.1\r\nHost: a b\r\nX: y\r\n\r\n"), Parse::Bad(same) if same == error)
     );
+}
+
+/// LOG-3, TR-087, TR-101
+#[test]
+fn debug_output_holds_no_value_and_no_target() {
+    let head = accepted(&with("Authorization: Bearer canary\r\n"));
+    let all = format!("{head:?} {:?}", head.fields().collect::<Vec<_>>());
+    assert!(!all.contains("canary") && !all.contains("http://"), "{all}");
+    assert!(all.contains("Authorization: 13 bytes"));
 }
