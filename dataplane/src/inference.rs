@@ -16,6 +16,7 @@ mod request;
 use std::future::Future;
 
 use link::record::{Access, Action, Event, Refused, Stage, Surface, Text};
+use policy::Policy;
 use wire::{AfterRefusal, Code, Parse, Refusal, RequestHead};
 
 use crate::client::{self, Heard, Turn};
@@ -56,20 +57,19 @@ pub(crate) async fn serve_connect(
     sandbox: &Sandbox,
     mut client: Stream,
     head: &RequestHead,
-    known: Known,
+    known: &Known,
+    policy: &Policy,
 ) {
-    let snapshot = worker.snapshot();
-    let policy = sandbox.policy(&snapshot);
     let mut record = Entry::open(
         worker,
         sandbox,
         Event::Connect,
         Stage::Decide,
-        access(&known, policy.hash()),
+        access(known, policy.hash()),
     );
     let refused = match (
         &sandbox.server_config,
-        policy::infer(&policy, known.caller.as_ref().map_err(|error| *error)),
+        policy::infer(policy, known.caller.as_ref().map_err(|error| *error)),
     ) {
         (None, _) => Some((Code::TlsUnavailable, None)),
         (Some(_), Err(denial)) => Some((
@@ -117,7 +117,7 @@ pub(crate) async fn serve_direct(
         return refused(worker, sandbox, Surface::Direct, Code::TlsUnavailable);
     }
     if let Some(client) = end_tls(worker, sandbox, client, Surface::Direct).await {
-        requests(worker, sandbox, client, identity.await).await;
+        requests(worker, sandbox, client, &identity.await).await;
     }
 }
 
@@ -167,11 +167,11 @@ async fn end_tls(
 }
 
 /// Requests in order, each judged and recorded on its own (H1-8), until one ends the connection.
-async fn requests(worker: &Worker, sandbox: &Sandbox, mut client: Stream, known: Known) {
+async fn requests(worker: &Worker, sandbox: &Sandbox, mut client: Stream, known: &Known) {
     let mut turn = Turn::First;
     loop {
         let after = match client::read_head(&mut client, &worker.limits, turn).await {
-            Heard::Request(head) => call::serve(worker, sandbox, &mut client, head, &known).await,
+            Heard::Request(head) => call::serve(worker, sandbox, &mut client, head, known).await,
             Heard::Bad(code) => {
                 refused(worker, sandbox, Surface::Inference, code);
                 let refusal = Refusal::new(code);

@@ -19,6 +19,7 @@ mod buffers;
 mod client;
 mod clock;
 mod deadline;
+mod forward;
 mod identify;
 mod inference;
 mod io;

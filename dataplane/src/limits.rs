@@ -23,6 +23,10 @@ pub struct Limits {
     pub body_idle_time: Duration,
     /// Silence allowed in a raw tunnel, both directions together.
     pub tunnel_idle_time: Duration,
+    /// Time for an upstream's response head on the forward path, from the last byte sent.
+    pub forward_header_time: Duration,
+    /// Silence allowed inside an upstream's response body on the forward path.
+    pub forward_idle_time: Duration,
     /// Resolving and connecting together (DST-9).
     pub dial_time: Duration,
     /// Time for the identity of a caller to be established.
@@ -66,6 +70,8 @@ impl Default for Limits {
             keep_alive_time: Duration::from_secs(60),
             body_idle_time: Duration::from_secs(60),
             tunnel_idle_time: Duration::from_secs(3600),
+            forward_header_time: Duration::from_secs(300),
+            forward_idle_time: Duration::from_secs(300),
             dial_time: Duration::from_secs(10),
             identify_time: Duration::from_secs(10),
             drain_time: Duration::from_secs(1),

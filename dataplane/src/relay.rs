@@ -37,13 +37,13 @@ pub(crate) enum RelayEnd {
     Error,
 }
 
-/// Relays until both directions ended. `early` are client bytes that came behind the request head.
+/// Relays until both directions ended. With each socket come the bytes that were already read from it.
 pub(crate) async fn run(
     worker: &Worker,
-    client: Socket,
-    early: Vec<u8>,
-    upstream: Socket,
+    client: (Socket, Vec<u8>),
+    upstream: (Socket, Vec<u8>),
 ) -> Moved {
+    let ((client, early_up), (upstream, early_down)) = (client, upstream);
     let idle = worker.limits.tunnel_idle_time;
     let Socket {
         alarm: client_alarm,
@@ -61,12 +61,18 @@ pub(crate) async fn run(
     };
     touch.moved();
     let (up, down) = join(
-        copy::run(worker, &mut client_read, &mut upstream_write, early, &touch),
+        copy::run(
+            worker,
+            &mut client_read,
+            &mut upstream_write,
+            early_up,
+            &touch,
+        ),
         copy::run(
             worker,
             &mut upstream_read,
             &mut client_write,
-            Vec::new(),
+            early_down,
             &touch,
         ),
     )

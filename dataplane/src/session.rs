@@ -4,6 +4,7 @@
 //! proxy listener, where clients say CONNECT, and the direct door on port 443, where clients that ignore
 //! proxy variables speak TLS to `inference.local` at once.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::io::Socket;
 use crate::record::{self, Entry};
 use crate::stream::Stream;
 use crate::worker::{Sandbox, Worker};
-use crate::{identify, inference, tunnel};
+use crate::{forward, identify, inference, tunnel};
 
 /// Which listener a connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,71 +65,90 @@ pub(crate) async fn serve(worker: &Worker, sandbox: &Sandbox, stream: TcpStream,
     };
     match door {
         Door::Direct => inference::serve_direct(worker, sandbox, client, identity).await,
-        Door::Proxy => match client::read_head(&mut client, &worker.limits, Turn::First).await {
-            Heard::Request(head) => {
-                let known = identity.await;
-                request(worker, sandbox, client, head, known).await;
-            }
-            Heard::Bad(code) => refuse_early(worker, sandbox, &mut client, door, code).await,
-            Heard::Closed => {}
-        },
+        Door::Proxy => requests(worker, sandbox, client, identity).await,
     }
 }
 
-/// One request on the proxy listener. CON-4 gives the order of the checks.
+/// Requests on the proxy listener, in order, each judged from the start (FWD-9). Who asks is established
+/// once, when the first of them is complete.
+async fn requests(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    identity: impl Future<Output = Known>,
+) {
+    let mut identity = Some(identity);
+    let mut known: Option<Known> = None;
+    let mut turn = Turn::First;
+    loop {
+        let head = match client::read_head(&mut client, &worker.limits, turn).await {
+            Heard::Request(head) => head,
+            Heard::Bad(code) => {
+                return refuse_early(worker, sandbox, &mut client, Door::Proxy, code).await;
+            }
+            Heard::Closed => return,
+        };
+        if let Some(identity) = identity.take() {
+            known = Some(identity.await);
+        }
+        let Some(known) = &known else { return };
+        match request(worker, sandbox, client, head, known).await {
+            Some(same) => client = same,
+            None => return,
+        }
+        turn = Turn::Next;
+    }
+}
+
+/// One request on the proxy listener; CON-4 and FWD-4 give the order of the checks. The connection comes
+/// back when it may ask again.
 async fn request(
     worker: &Worker,
     sandbox: &Sandbox,
     mut client: Stream,
     head: RequestHead,
-    known: Known,
-) {
+    known: &Known,
+) -> Option<Stream> {
     let asked = match Asked::of(&head) {
         Ok(asked) => asked,
         Err(refusal) => {
-            return refuse_unjudged(worker, sandbox, &mut client, &head, refusal, &known).await;
+            refuse_unjudged(worker, sandbox, &mut client, &head, refusal, known).await;
+            return None;
         }
     };
     let snapshot = worker.snapshot(); // Invariant: one snapshot a request.
     let policy = sandbox.policy(&snapshot);
     let (target, wrap): (_, fn(Access) -> Event) = match &asked {
         Asked::Inference => {
-            return inference::serve_connect(worker, sandbox, client, &head, known).await;
+            inference::serve_connect(worker, sandbox, client, &head, known, &policy).await;
+            return None;
         }
         Asked::Connect(target) => (target, Event::Connect),
         Asked::Forward(target) => (target, Event::Forward),
     };
-    let said = access(&known, target, &head, &asked, policy.hash());
+    let said = access(known, target, &head, &asked, policy.hash());
     let mut record = Entry::open(worker, sandbox, wrap, Stage::Decide, said);
     let decision = match &known.caller {
         Ok(caller) => policy::connect(&policy, caller, target),
         Err(error) => Decision::Deny(Denial::code(error.code())),
     };
-    match (decision, &asked) {
-        (Decision::Deny(denial), _) => {
-            deny(worker, &mut client, &head, target, &denial, &mut record).await
-        }
+    let denial = match (decision, &asked) {
         (Decision::Tunnel(admitted), Asked::Connect(_)) => {
             tunnel::run(worker, sandbox, client, &head, admitted, known, record).await;
+            return None;
         }
-        // Request inspection and plain forwarding are not built yet: what they would have to judge is
-        // refused, never let through (GEN-8).
-        (Decision::Inspect(_), Asked::Connect(_)) => {
-            deny(
-                worker,
-                &mut client,
-                &head,
-                target,
-                &Denial::code(Code::UnsupportedProtocol),
-                &mut record,
-            )
-            .await;
+        (Decision::Tunnel(admitted), Asked::Forward(_)) => {
+            return forward::run(worker, sandbox, client, &head, admitted, known, record).await;
         }
-        (Decision::Tunnel(_) | Decision::Inspect(_), Asked::Forward(_) | Asked::Inference) => {
-            let denial = Denial::code(Code::ForwardRequiresAllowedIps);
-            deny(worker, &mut client, &head, target, &denial, &mut record).await;
+        (Decision::Deny(denial), _) => denial,
+        // Requests are not inspected yet: what would have to be judged is refused, never let through
+        // (GEN-8).
+        (Decision::Inspect(_), _) | (Decision::Tunnel(_), Asked::Inference) => {
+            Denial::code(Code::UnsupportedProtocol)
         }
-    }
+    };
+    deny(worker, &mut client, &head, target, &denial, &mut record).await;
+    None
 }
 
 /// What a head on the proxy listener asks for.

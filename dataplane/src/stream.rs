@@ -10,8 +10,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use crate::buffers::Buffers;
-use crate::deadline::{First, race};
-use crate::io::{Reading, Socket};
+use crate::deadline::{Alarm, First, race};
+use crate::io::{Reading, Socket, Writing};
 use crate::tls::{Progress, Session};
 
 /// A connection and its buffers.
@@ -223,10 +223,56 @@ impl Stream {
         self.socket.write.finish();
     }
 
+    /// The two directions of a plain stream and its alarm, to be used at the same time.
+    pub(crate) fn split_plain(&mut self) -> (&Alarm, PlainIn<'_>, &mut Writing) {
+        debug_assert!(
+            self.inlet.tls.is_none(),
+            "TLS needs both directions in one place"
+        );
+        let Socket { alarm, read, write } = &mut self.socket;
+        let incoming = PlainIn {
+            read,
+            inlet: &mut self.inlet,
+        };
+        (alarm, incoming, write)
+    }
+
     /// The socket and what was read ahead, for a raw tunnel. Only for plain streams.
     pub(crate) fn into_raw(mut self) -> (Socket, Vec<u8>) {
         let early = self.inlet.input.split_off(self.inlet.taken);
         (self.socket, early)
+    }
+}
+
+/// The incoming direction of a plain stream.
+pub(crate) struct PlainIn<'a> {
+    read: &'a mut Reading,
+    inlet: &'a mut Inlet,
+}
+
+impl PlainIn<'_> {
+    /// Received and not consumed.
+    pub(crate) fn input(&self) -> &[u8] {
+        &self.inlet.input[self.inlet.taken..]
+    }
+
+    /// As [`Stream::consume`].
+    pub(crate) fn consume(&mut self, len: usize) {
+        self.inlet.consume(len);
+    }
+
+    /// As [`Stream::fill`].
+    ///
+    /// # Errors
+    /// I/O.
+    pub(crate) async fn fill(&mut self) -> Result<Fill, StreamError> {
+        self.read.readable().await?;
+        let received = self.inlet.recv(self.read).await?;
+        Ok(if received == 0 {
+            Fill::End
+        } else {
+            Fill::Bytes
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! A raw CONNECT: addresses, dial, 200, relay, record (CON-4 to CON-8).
 
+use std::time::Instant;
+
 use link::record::{Access, Event, Stage, Text, TunnelClosed, TunnelEnd};
 use policy::Admitted;
 use wire::{Authority, RequestHead};
@@ -7,7 +9,7 @@ use wire::{Authority, RequestHead};
 use crate::clock;
 use crate::io::Socket;
 use crate::record::{self, Entry};
-use crate::relay::{self, RelayEnd};
+use crate::relay::{self, Moved, RelayEnd};
 use crate::session::{self, Known};
 use crate::stream::{Hangup, Stream};
 use crate::upstream::{UpstreamError, dial};
@@ -20,7 +22,7 @@ pub(crate) async fn run(
     mut client: Stream,
     head: &RequestHead,
     admitted: Admitted,
-    known: Known,
+    known: &Known,
     mut record: Entry<'_, Access>,
 ) {
     let target = admitted.target().clone();
@@ -46,8 +48,19 @@ pub(crate) async fn run(
     record.reached(Stage::Relay);
     drop(record);
     let since = clock::now();
-    let (socket, early) = client.into_raw();
-    let moved = relay::run(worker, socket, early, upstream).await;
+    let moved = relay::run(worker, client.into_raw(), (upstream, Vec::new())).await;
+    record_closed(worker, sandbox, &target, known, moved, since);
+}
+
+/// Says what an open tunnel moved, once it has ended.
+pub(crate) fn record_closed(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    target: &Authority,
+    known: &Known,
+    moved: Moved,
+    since: Instant,
+) {
     let end = match moved.end {
         RelayEnd::Normal => TunnelEnd::Normal,
         RelayEnd::Idle => TunnelEnd::Idle,
@@ -60,7 +73,7 @@ pub(crate) async fn run(
         bytes_down: moved.down,
         open: clock::now().saturating_duration_since(since),
         end,
-        program: known.program,
+        program: known.program.clone(),
     };
     record::push(worker, sandbox, Stage::Relay, Event::TunnelClosed(closed));
 }

@@ -186,7 +186,11 @@ impl Scan<'_> {
         owners: &[Lineage],
     ) -> Result<Option<Lineage>, ReadError> {
         let process = self.process(pid)?;
-        if !owners.is_empty() {
+        if owners.iter().any(|owner| {
+            owner
+                .first()
+                .is_some_and(|owner| owner.program() == process.program())
+        }) {
             let lineage = self.lineage(&process);
             if lineage.is_ok_and(|lineage| owners.iter().any(|owner| would_agree(owner, &lineage)))
             {
@@ -214,14 +218,14 @@ impl Scan<'_> {
     /// Fails when an ancestor cannot be read, has no program, or lies outside the sandbox.
     fn lineage(&mut self, process: &Rc<Process>) -> Result<Lineage, ReadError> {
         let mut lineage = vec![process.clone()];
-        let mut parent = process.parent();
+        let mut parent = process.parent()?;
         while parent != INIT_PID && lineage.len() <= ANCESTORS_MAX {
             // A process that was put into the namespace from outside has no parent in it.
             if parent == 0 {
                 return Err(ReadError::Hidden);
             }
             let next = self.process(parent)?;
-            parent = next.parent();
+            parent = next.parent()?;
             lineage.push(next);
         }
         if lineage.iter().any(|process| process.program().is_none()) {

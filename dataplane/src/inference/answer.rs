@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use link::record::End;
 use policy::{Protocol, Route};
 use wire::sse::EventScanner;
-use wire::{HeadWriter, Persistence, ResponseFraming, ResponseHead, Version, chunked};
+use wire::{HeadWriter, Persistence, ResponseFraming, ResponseHead, Version};
 
 use super::cut;
 use super::meter::{Meter, Usage};
@@ -17,7 +17,7 @@ use super::request::Answering;
 use super::{After, Ending};
 use crate::clock;
 use crate::deadline::Ends;
-use crate::relay::body::Body;
+use crate::relay::body::{Body, Framing};
 use crate::stream::{Fill, Hangup, Stream};
 use crate::worker::Worker;
 
@@ -39,15 +39,6 @@ pub(super) struct Outcome {
     pub(super) usage: Usage,
     pub(super) end: End,
     pub(super) after: After,
-}
-
-/// How a body is framed toward the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    Bodiless,
-    Length(u64),
-    Chunked,
-    UntilClose,
 }
 
 /// Relays the answer to its end, whichever it is.
@@ -141,7 +132,7 @@ impl Run<'_> {
             upstream.consume(used);
             self.pass(&mut piece, body.is_done());
             if let Body::Done(trailers) = body {
-                self.finish(trailers);
+                self.framing.end(trailers, &mut self.out);
                 return if self.flush(client).await {
                     End::Complete
                 } else {
@@ -164,7 +155,7 @@ impl Run<'_> {
                     if matches!(body, Body::UntilClose) && !upstream.socket.alarm.rang() =>
                 {
                     self.pass(&mut Vec::new(), true);
-                    self.finish(&[]);
+                    self.framing.end(&[], &mut self.out);
                     return if self.flush(client).await {
                         End::Complete
                     } else {
@@ -200,25 +191,7 @@ impl Run<'_> {
         if let Some(events) = &mut self.events {
             events.push(piece);
         }
-        self.frame(piece);
-    }
-
-    fn frame(&mut self, bytes: &[u8]) {
-        if self.framing == Framing::Chunked {
-            chunked::chunk_head(bytes.len(), &mut self.out);
-            self.out.extend_from_slice(bytes);
-            self.out.extend_from_slice(chunked::CHUNK_END);
-        } else {
-            self.out.extend_from_slice(bytes);
-        }
-    }
-
-    fn finish(&mut self, trailers: &[u8]) {
-        if self.framing == Framing::Chunked {
-            self.out.extend_from_slice(b"0\r\n");
-            self.out.extend_from_slice(trailers);
-            self.out.extend_from_slice(b"\r\n");
-        }
+        self.framing.frame(piece, &mut self.out);
     }
 
     /// Sends what is framed; `false` when the client left.
@@ -243,7 +216,7 @@ impl Run<'_> {
         if let Some(events) = &self.events {
             let mut event = events.closing().to_vec();
             event.extend_from_slice(cut::error_event(self.plan.protocol));
-            self.frame(&event);
+            self.framing.frame(&event, &mut self.out);
         }
         let sent = client.put(&self.out).is_ok() && client.flush().await.is_ok();
         if sent { End::Cut } else { End::ClientGone }
@@ -255,18 +228,14 @@ fn is_plain_stream(head: &ResponseHead) -> bool {
     head.is_event_stream() && !head.is_content_coded()
 }
 
-/// INF-17.
+/// INF-17: an event stream that may carry an event of ours is chunked even where its length is known.
 fn framing_for(head: &ResponseHead, upstream: ResponseFraming, version: Version) -> Framing {
-    let unknown = if version == Version::Http10 {
-        Framing::UntilClose
-    } else {
-        Framing::Chunked
-    };
     match upstream {
-        ResponseFraming::None => Framing::Bodiless,
-        ResponseFraming::Length(_) if is_plain_stream(head) => unknown,
-        ResponseFraming::Length(length) => Framing::Length(length),
-        ResponseFraming::Chunked | ResponseFraming::UntilClose => unknown,
+        ResponseFraming::Length(_) if is_plain_stream(head) => Framing::unknown(version),
+        ResponseFraming::None
+        | ResponseFraming::Length(_)
+        | ResponseFraming::Chunked
+        | ResponseFraming::UntilClose => Framing::like(upstream, version),
     }
 }
 
@@ -290,11 +259,7 @@ pub(super) fn close_head(mut writer: HeadWriter, framing: Framing, plan: &Plan<'
         // A model id that cannot stand in a header was refused when the route was loaded.
         _ = writer.field(MODEL_FIELD.as_bytes(), model.as_bytes());
     }
-    match framing {
-        Framing::Bodiless | Framing::UntilClose => {}
-        Framing::Length(length) => writer.number_field("Content-Length", length),
-        Framing::Chunked => writer.own_field("Transfer-Encoding", "chunked"),
-    }
+    framing.announce(&mut writer);
     if plan.persistence == Persistence::Close || framing == Framing::UntilClose {
         writer.own_field("Connection", "close");
     }

@@ -2,13 +2,14 @@
 
 use link::record::End;
 use policy::{Protocol, Route};
-use wire::{HeadWriter, Version, chunked, json_string};
+use wire::{HeadWriter, json_string};
 
 use super::After;
-use super::answer::{Framing, Outcome, Plan, close_head};
+use super::answer::{Outcome, Plan, close_head};
 use super::body::Body;
 use super::meter::Usage;
 use super::recognise::Recognised;
+use crate::relay::body::Framing;
 use crate::stream::Stream;
 
 /// Answers a recognised request.
@@ -29,10 +30,9 @@ pub(super) async fn answer(
         vec![whole(found, &model)]
     };
     let bytes: usize = pieces.iter().map(String::len).sum();
-    let framing = match (is_stream, plan.version) {
-        (false, _) => Framing::Length(bytes as u64),
-        (true, Version::Http11) => Framing::Chunked,
-        (true, Version::Http10) => Framing::UntilClose,
+    let framing = match is_stream {
+        false => Framing::Length(bytes as u64),
+        true => Framing::unknown(plan.version),
     };
     let sent = send(client, &pieces, framing, is_stream, plan).await;
     Outcome {
@@ -76,21 +76,14 @@ async fn send(
     writer.own_field("x-ringfence-mock", "true");
     let mut out = close_head(writer, framing, plan);
     for piece in pieces {
-        if framing == Framing::Chunked {
-            chunked::chunk_head(piece.len(), &mut out);
-            out.extend_from_slice(piece.as_bytes());
-            out.extend_from_slice(chunked::CHUNK_END);
-        } else {
-            out.extend_from_slice(piece.as_bytes());
-        }
+        framing.frame(piece.as_bytes(), &mut out);
         client.put(&out).ok()?;
         client.flush().await.ok()?;
         out.clear();
     }
-    if framing == Framing::Chunked {
-        client.put(chunked::LAST_CHUNK).ok()?;
-        client.flush().await.ok()?;
-    }
+    framing.end(&[], &mut out);
+    client.put(&out).ok()?;
+    client.flush().await.ok()?;
     Some(())
 }
 

@@ -1,7 +1,7 @@
 //! One framed message body, decoded as it arrives.
 
-use wire::chunked::{ChunkDecoder, ChunkStep};
-use wire::{RequestFraming, ResponseFraming};
+use wire::chunked::{self, ChunkDecoder, ChunkStep};
+use wire::{HeadWriter, RequestFraming, ResponseFraming, Version};
 
 /// Where a body ends, and how far it is.
 pub(crate) enum Body {
@@ -95,5 +95,66 @@ impl Body {
             }
         }
         Ok(used)
+    }
+}
+
+/// How a message body is framed toward its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// No body: an answer to HEAD, 204, 304.
+    Bodiless,
+    /// Announced.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Until the connection closes, for receivers that know no chunks.
+    UntilClose,
+}
+
+impl Framing {
+    /// For a body of unknown length.
+    pub(crate) fn unknown(version: Version) -> Framing {
+        match version {
+            Version::Http10 => Framing::UntilClose,
+            Version::Http11 => Framing::Chunked,
+        }
+    }
+
+    /// Passes an upstream's framing on as far as this client knows it.
+    pub(crate) fn like(upstream: ResponseFraming, version: Version) -> Framing {
+        match upstream {
+            ResponseFraming::None => Framing::Bodiless,
+            ResponseFraming::Length(length) => Framing::Length(length),
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => Framing::unknown(version),
+        }
+    }
+
+    /// Adds the framing field to a head.
+    pub(crate) fn announce(self, head: &mut HeadWriter) {
+        match self {
+            Framing::Bodiless | Framing::UntilClose => {}
+            Framing::Length(length) => head.number_field("Content-Length", length),
+            Framing::Chunked => head.own_field("Transfer-Encoding", "chunked"),
+        }
+    }
+
+    /// Frames bytes of the body behind `out`.
+    pub(crate) fn frame(self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self == Framing::Chunked && !bytes.is_empty() {
+            chunked::chunk_head(bytes.len(), out);
+            out.extend_from_slice(bytes);
+            out.extend_from_slice(chunked::CHUNK_END);
+        } else {
+            out.extend_from_slice(bytes);
+        }
+    }
+
+    /// Ends the body; `trailers` are field lines that may be passed on.
+    pub(crate) fn end(self, trailers: &[u8], out: &mut Vec<u8>) {
+        if self == Framing::Chunked {
+            out.extend_from_slice(b"0\r\n");
+            out.extend_from_slice(trailers);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }

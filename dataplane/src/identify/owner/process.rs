@@ -8,6 +8,7 @@
 //! another mount namespace. A data plane outside therefore reads the path by which the sandbox knows its program, also
 //! for programs on mounts that only the sandbox has. Opening the link opens the very file, whatever lies at that path.
 
+use std::cell::OnceCell;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,7 +24,9 @@ use super::super::exe::Fingerprint;
 pub(super) struct Process {
     directory: OwnedFd,
     pub(super) pid: u32,
-    state: State,
+    /// Read when it is asked for: of most processes only the program and the descriptors matter, and `stat` costs more
+    /// than both.
+    state: OnceCell<State>,
     /// `None` for a zombie.
     program: Option<Program>,
 }
@@ -36,10 +39,9 @@ pub(super) struct Program {
 }
 
 /// From `/proc/PID/stat`.
-#[derive(PartialEq, Clone, Copy)]
+#[derive(Debug, PartialEq, Clone, Copy)]
 struct State {
     parent: u32,
-    threads: u32,
     start_ticks: u64,
 }
 
@@ -69,18 +71,25 @@ impl Process {
             OFlags::PATH | DIRECTORY,
             Mode::empty(),
         )?;
-        let state = read_state(directory.as_fd())?;
         let program = read_program(directory.as_fd())?;
         Ok(Process {
             directory,
             pid,
-            state,
+            state: OnceCell::new(),
             program,
         })
     }
 
-    pub(super) fn parent(&self) -> u32 {
-        self.state.parent
+    pub(super) fn parent(&self) -> Result<u32, ReadError> {
+        self.state().map(|state| state.parent)
+    }
+
+    fn state(&self) -> Result<State, ReadError> {
+        if let Some(state) = self.state.get() {
+            return Ok(*state);
+        }
+        let state = read_state(self.directory.as_fd())?;
+        Ok(*self.state.get_or_init(|| state))
     }
 
     /// `None` for a zombie.
@@ -103,8 +112,7 @@ impl Process {
             read_state(self.directory.as_fd()),
             read_program(self.directory.as_fd()),
         );
-        matches!(now, (Ok(state), Ok(program)) if program == self.program
-            && state.start_ticks == self.state.start_ticks && state.parent == self.state.parent)
+        matches!(now, (Ok(state), Ok(program)) if program == self.program && self.state() == Ok(state))
     }
 
     /// Arguments, each ended by NUL, at most 4 KiB of them; empty when they cannot be read.
@@ -119,7 +127,8 @@ impl Process {
     pub(super) fn holds(&self, link: &[u8], budget: &mut usize) -> Result<bool, ReadError> {
         // One thread has the process's table. More may each have one of their own (unshare(2) with CLONE_FILES), and the
         // first may have ended and left its table empty.
-        if self.state.threads <= 1 {
+        // The directory of the threads has a link for each, and two of its own.
+        if statat(&self.directory, c"task", AtFlags::empty())?.st_nlink <= 3 {
             return holds(self.directory.as_fd(), c"fd", link, budget);
         }
         let tasks = openat(
@@ -228,11 +237,9 @@ fn parse_state(stat: &[u8]) -> Option<State> {
         .ok()?
         .split_ascii_whitespace();
     let parent = fields.nth(1)?.parse().ok()?;
-    let threads = fields.nth(15)?.parse().ok()?;
-    let start_ticks = fields.nth(1)?.parse().ok()?;
+    let start_ticks = fields.nth(17)?.parse().ok()?;
     Some(State {
         parent,
-        threads,
         start_ticks,
     })
 }
@@ -300,9 +307,15 @@ fn read_file(process: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usi
     )?;
     let mut filled = 0;
     while let Some(room) = buf.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match read(&file, room) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
+        match read(&file, &mut *room) {
+            Ok(count) => {
+                // These files are made at the read, whole: what does not fill the room is the end.
+                let is_end = count < room.len();
+                filled += count;
+                if is_end {
+                    break;
+                }
+            }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

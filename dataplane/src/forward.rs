@@ -1,0 +1,488 @@
+//! One plain-HTTP request in absolute form, to a private address (FWD-4 to FWD-10).
+//!
+//! Every request has its own upstream connection. Request and answer flow at the same time, so an
+//! answer that comes early is relayed at once (H1-12) and an interim one reaches a client that waits for
+//! it. Heads are written anew; bodies are decoded and framed again, never relayed as read.
+
+use std::cell::Cell;
+
+use link::record::{Access, Stage, Text};
+use policy::{Admitted, Denial};
+use wire::{
+    Code, HeadLimits, HeadWriter, Parse, Persistence, RequestFraming, RequestHead, ResponseFraming,
+    ResponseHead, ResponseParser, Upgrade, Version, WriteError,
+};
+
+use crate::client;
+use crate::clock;
+use crate::deadline::{Alarm, Ends, First, race};
+use crate::io::Writing;
+use crate::limits::Limits;
+use crate::record::Entry;
+use crate::relay::body::{Body, Framing};
+use crate::session::{self, Known};
+use crate::stream::{Fill, Hangup, PlainIn, Stream};
+use crate::upstream::{UpstreamError, dial};
+use crate::worker::{Sandbox, Worker};
+use crate::{relay, tunnel};
+
+/// Forwards one admitted request; the client's connection comes back when it may ask again.
+pub(crate) async fn run(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    head: &RequestHead,
+    admitted: Admitted,
+    known: &Known,
+    mut record: Entry<'_, Access>,
+) -> Option<Stream> {
+    let target = admitted.target().clone();
+    record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
+    let opened = if head.method() == b"TRACE" && head.framing() != RequestFraming::None {
+        Err(Denial::code(Code::BadRequest))
+    } else {
+        record.reached(Stage::Resolve);
+        let mut hangup = Hangup::of(&client);
+        hangup
+            .unless(&mut client, open(worker, &admitted))
+            .await
+            .ok()?
+    };
+    let exchanged = match opened {
+        Ok(mut upstream) => {
+            record.reached(Stage::Relay);
+            exchange(worker, &mut client, &mut upstream, head, &target)
+                .await
+                .map(|done| (done, upstream))
+        }
+        Err(denial) => Err(Failed::Refused(denial)),
+    };
+    let took = record.age();
+    record.said().took = Some(took);
+    match exchanged {
+        Ok((Done::Answered { up, down, after }, _)) => {
+            record.said().bytes_up = Some(up);
+            record.said().bytes_down = Some(down);
+            match (after, head.persistence()) {
+                (Persistence::KeepAlive, Persistence::KeepAlive) => Some(client),
+                (Persistence::Close, _) | (_, Persistence::Close) => {
+                    client::close_heard(&mut client, &worker.limits).await;
+                    None
+                }
+            }
+        }
+        Ok((Done::Upgraded, upstream)) => {
+            drop(record);
+            let (client, early_up) = client.into_raw();
+            let (upstream, early_down) = upstream.into_raw();
+            let since = clock::now();
+            let moved = relay::run(worker, (client, early_up), (upstream, early_down)).await;
+            tunnel::record_closed(worker, sandbox, &target, known, moved, since);
+            None
+        }
+        Err(Failed::Refused(denial)) => {
+            session::deny(worker, &mut client, head, &target, &denial, &mut record).await;
+            None
+        }
+        Err(Failed::Cut) => {
+            record.said().code = Some(Code::UpstreamProtocolError.as_str());
+            client.socket.abort();
+            None
+        }
+        Err(Failed::ClientGone) => None,
+    }
+}
+
+/// The preconditions of the forward path, then the connection.
+async fn open(worker: &Worker, admitted: &Admitted) -> Result<Stream, Denial> {
+    if !admitted.has_allowed_ips() {
+        return Err(Denial::code(Code::ForwardRequiresAllowedIps));
+    }
+    let until = dial::until(clock::now(), worker.limits.dial_time);
+    let answer = dial::resolve(worker, &admitted.target().host, until)
+        .await
+        .map_err(UpstreamError::into_denial)?;
+    let verified = policy::verify(admitted, &answer)?;
+    policy::require_private(admitted, &verified)?;
+    let socket = dial::dial(worker, verified, until)
+        .await
+        .map_err(UpstreamError::into_denial)?;
+    Ok(Stream::plain(socket, &worker.buffers))
+}
+
+/// An exchange that ended as it should.
+enum Done {
+    /// The final answer was relayed whole; `after` says whether the client's connection may go on.
+    Answered {
+        up: u64,
+        down: u64,
+        after: Persistence,
+    },
+    /// Both sides switched to another protocol.
+    Upgraded,
+}
+
+/// An exchange that did not.
+enum Failed {
+    /// Nothing of an answer was sent yet.
+    Refused(Denial),
+    /// The answer had begun.
+    Cut,
+    /// Nobody is there to be told.
+    ClientGone,
+}
+
+/// Runs both directions of one exchange.
+async fn exchange(
+    worker: &Worker,
+    client: &mut Stream,
+    upstream: &mut Stream,
+    head: &RequestHead,
+    target: &wire::Authority,
+) -> Result<Done, Failed> {
+    let refused = |code| Failed::Refused(Denial::code(code));
+    let request = write_request(head, target).map_err(|_| refused(Code::BadRequest))?;
+    let answering = Cell::new(false);
+    let (client_alarm, client_in, client_out) = client.split_plain();
+    let (upstream_alarm, upstream_in, upstream_out) = upstream.split_plain();
+    let mut up = std::pin::pin!(
+        Up {
+            client: client_in,
+            upstream: upstream_out,
+            client_alarm,
+            upstream_alarm,
+            limits: &worker.limits
+        }
+        .run(request, head.framing())
+    );
+    let mut down = std::pin::pin!(
+        Down {
+            upstream: upstream_in,
+            client: client_out,
+            alarm: upstream_alarm,
+            limits: &worker.limits,
+            head,
+            answering: &answering,
+        }
+        .run()
+    );
+    let (sent, answered) = match race(up.as_mut(), down.as_mut()).await {
+        First::Right(answered) => (None, answered),
+        First::Left(Ok(sent)) => (Some(sent), down.await),
+        // An upstream that takes no more may have answered already.
+        First::Left(Err(Unsent::UpstreamGone)) => (None, down.await),
+        First::Left(Err(Unsent::ClientGone)) => return Err(Failed::ClientGone),
+        First::Left(Err(Unsent::Bad(_))) if answering.get() => return Err(Failed::Cut),
+        First::Left(Err(Unsent::Bad(code))) => return Err(refused(code)),
+    };
+    match answered {
+        Ok(Answered::Upgraded) => Ok(Done::Upgraded),
+        Ok(Answered::Whole { bytes, framing }) => {
+            let after = match (sent, framing) {
+                (None, _) | (_, Framing::UntilClose) => Persistence::Close,
+                (Some(_), Framing::Bodiless | Framing::Length(_) | Framing::Chunked) => {
+                    Persistence::KeepAlive
+                }
+            };
+            Ok(Done::Answered {
+                up: sent.unwrap_or(0),
+                down: bytes,
+                after,
+            })
+        }
+        Err(Unanswered::Protocol) => Err(refused(Code::UpstreamProtocolError)),
+        Err(Unanswered::Timeout) => Err(refused(Code::ResponseTimeout)),
+        Err(Unanswered::Cut) => Err(Failed::Cut),
+        Err(Unanswered::ClientGone) => Err(Failed::ClientGone),
+    }
+}
+
+/// The request on its way up.
+struct Up<'a> {
+    client: PlainIn<'a>,
+    upstream: &'a mut Writing,
+    client_alarm: &'a Alarm,
+    upstream_alarm: &'a Alarm,
+    limits: &'a Limits,
+}
+
+/// Why a request did not go up whole.
+enum Unsent {
+    /// The client's framing broke, or it was silent for too long.
+    Bad(Code),
+    ClientGone,
+    UpstreamGone,
+}
+
+impl Up<'_> {
+    /// Sends the head and streams the body; the size of the body.
+    async fn run(mut self, head: Vec<u8>, framing: RequestFraming) -> Result<u64, Unsent> {
+        let mut body = Body::of_request(framing);
+        let framing = match framing {
+            RequestFraming::None => Framing::Bodiless,
+            RequestFraming::Length(length) => Framing::Length(length),
+            RequestFraming::Chunked => Framing::Chunked,
+        };
+        let mut out = head;
+        let mut bytes = 0u64;
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            let used = body
+                .take(self.client.input(), |part| piece.extend_from_slice(part))
+                .map_err(|_| Unsent::Bad(Code::BadRequest))?;
+            self.client.consume(used);
+            bytes += piece.len() as u64;
+            framing.frame(&piece, &mut out);
+            if body.is_done() {
+                framing.end(&[], &mut out);
+            }
+            if !out.is_empty() {
+                self.upstream_alarm
+                    .arm(self.limits.forward_header_time, Ends::Connection);
+                let (sent, buffer) = self.upstream.send_all(out).await;
+                sent.map_err(|_| Unsent::UpstreamGone)?;
+                out = buffer;
+                out.clear();
+            }
+            if body.is_done() {
+                self.client_alarm.rest();
+                return Ok(bytes);
+            }
+            self.client_alarm
+                .arm(self.limits.body_idle_time, Ends::Reading);
+            match self.client.fill().await {
+                Ok(Fill::Bytes) => {}
+                _ if self.client_alarm.rang() => return Err(Unsent::Bad(Code::RequestTimeout)),
+                Ok(Fill::End | Fill::Cut) | Err(_) => return Err(Unsent::ClientGone),
+            }
+        }
+    }
+}
+
+/// The answer on its way down.
+struct Down<'a> {
+    upstream: PlainIn<'a>,
+    client: &'a mut Writing,
+    alarm: &'a Alarm,
+    limits: &'a Limits,
+    head: &'a RequestHead,
+    /// Set when the first byte of the final answer is sent.
+    answering: &'a Cell<bool>,
+}
+
+/// How an answer ended.
+enum Answered {
+    Whole { bytes: u64, framing: Framing },
+    Upgraded,
+}
+
+/// Why there is no whole answer.
+enum Unanswered {
+    /// Malformed or ended before the head.
+    Protocol,
+    /// Too late.
+    Timeout,
+    /// Broken off behind the head.
+    Cut,
+    ClientGone,
+}
+
+impl Down<'_> {
+    async fn run(mut self) -> Result<Answered, Unanswered> {
+        let answer = loop {
+            let answer = self.read_head().await?;
+            match answer.status() {
+                101 if self.head.upgrade() == Some(Upgrade::WebSocket) => {
+                    drop(self.send(write_upgrade(&answer)).await?);
+                    return Ok(Answered::Upgraded);
+                }
+                101 => return Err(Unanswered::Protocol),
+                100..200 if self.head.version() == Version::Http10 => {}
+                100..200 => {
+                    let interim = write_answer(&answer, Framing::Bodiless, Persistence::KeepAlive);
+                    drop(self.send(interim).await?);
+                }
+                _ => break answer,
+            }
+        };
+        let upstream_framing = answer.framing(self.head.method());
+        let framing = Framing::like(upstream_framing, self.head.version());
+        let persistence = match framing {
+            Framing::UntilClose => Persistence::Close,
+            Framing::Bodiless | Framing::Length(_) | Framing::Chunked => self.head.persistence(),
+        };
+        self.answering.set(true);
+        let out = write_answer(&answer, framing, persistence);
+        let bytes = self
+            .body(
+                out,
+                Body::of_response(upstream_framing),
+                upstream_framing,
+                framing,
+            )
+            .await?;
+        Ok(Answered::Whole { bytes, framing })
+    }
+
+    async fn read_head(&mut self) -> Result<ResponseHead, Unanswered> {
+        let mut parser = ResponseParser::new(HeadLimits::upstream());
+        loop {
+            if !self.upstream.input().is_empty() {
+                match parser.advance(self.upstream.input()) {
+                    Parse::Done(answer, used) => {
+                        self.upstream.consume(used);
+                        return Ok(answer);
+                    }
+                    Parse::Bad(_) => return Err(Unanswered::Protocol),
+                    Parse::More => {}
+                }
+            }
+            match self.upstream.fill().await {
+                Ok(Fill::Bytes) => {}
+                _ if self.alarm.rang() => return Err(Unanswered::Timeout),
+                Ok(Fill::End | Fill::Cut) | Err(_) => return Err(Unanswered::Protocol),
+            }
+        }
+    }
+
+    async fn body(
+        &mut self,
+        head: Vec<u8>,
+        mut body: Body,
+        upstream_framing: ResponseFraming,
+        framing: Framing,
+    ) -> Result<u64, Unanswered> {
+        let mut out = head;
+        let mut bytes = 0u64;
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            let used = body
+                .take(self.upstream.input(), |part| piece.extend_from_slice(part))
+                .map_err(|_| Unanswered::Cut)?;
+            self.upstream.consume(used);
+            bytes += piece.len() as u64;
+            framing.frame(&piece, &mut out);
+            if let Body::Done(trailers) = &body {
+                framing.end(trailers, &mut out);
+                drop(self.send(out).await?);
+                return Ok(bytes);
+            }
+            out = self.send(out).await?;
+            self.alarm
+                .arm(self.limits.forward_idle_time, Ends::Connection);
+            match self.upstream.fill().await {
+                Ok(Fill::Bytes) => {}
+                Ok(Fill::End)
+                    if upstream_framing == ResponseFraming::UntilClose && !self.alarm.rang() =>
+                {
+                    framing.end(&[], &mut out);
+                    drop(self.send(out).await?);
+                    return Ok(bytes);
+                }
+                Ok(Fill::End | Fill::Cut) | Err(_) => return Err(Unanswered::Cut),
+            }
+        }
+    }
+
+    async fn send(&mut self, out: Vec<u8>) -> Result<Vec<u8>, Unanswered> {
+        if out.is_empty() {
+            return Ok(out);
+        }
+        let (sent, mut buffer) = self.client.send_all(out).await;
+        sent.map_err(|_| Unanswered::ClientGone)?;
+        buffer.clear();
+        Ok(buffer)
+    }
+}
+
+/// FWD-7: origin form, the target's own Host, no hop-by-hop fields, one `Connection: close`, Via.
+fn write_request(head: &RequestHead, target: &wire::Authority) -> Result<Vec<u8>, WriteError> {
+    let absolute = wire::target::absolute(head.target()).map_err(|_| WriteError::Target)?;
+    let asterisk = head.method() == b"OPTIONS" && absolute.path_and_query.is_empty();
+    let mut writer = match asterisk {
+        true => HeadWriter::request(head.method(), &[b"*"])?,
+        false => HeadWriter::request(head.method(), &absolute.origin_form())?,
+    };
+    let host = host_field(target);
+    if head.host().is_none() {
+        writer.field(b"Host", host.as_bytes())?;
+    }
+    let mut via = Vec::new();
+    for field in head.fields() {
+        if field.is("host") {
+            writer.field(field.name, host.as_bytes())?;
+        } else if field.is("via") {
+            via.extend_from_slice(field.value);
+            via.extend_from_slice(b", ");
+        } else if !field.is("content-length") && !head.is_hop_by_hop(field.name) {
+            writer.field(field.name, field.value)?;
+        }
+    }
+    match head.framing() {
+        RequestFraming::None => {}
+        RequestFraming::Length(length) => writer.number_field("Content-Length", length),
+        RequestFraming::Chunked => writer.own_field("Transfer-Encoding", "chunked"),
+    }
+    via.extend_from_slice(VIA);
+    writer.field(b"Via", &via)?;
+    if head.upgrade() == Some(Upgrade::WebSocket) {
+        writer.own_field("Upgrade", "websocket");
+        writer.own_field("Connection", "Upgrade");
+    } else {
+        writer.own_field("Connection", "close");
+    }
+    Ok(writer.finish())
+}
+
+fn write_answer(answer: &ResponseHead, framing: Framing, persistence: Persistence) -> Vec<u8> {
+    let mut writer = copy_answer(answer, framing);
+    framing.announce(&mut writer);
+    if persistence == Persistence::Close {
+        writer.own_field("Connection", "close");
+    }
+    writer.finish()
+}
+
+fn write_upgrade(answer: &ResponseHead) -> Vec<u8> {
+    let mut writer = copy_answer(answer, Framing::Bodiless);
+    writer.own_field("Upgrade", "websocket");
+    writer.own_field("Connection", "Upgrade");
+    writer.finish()
+}
+
+/// Status and end-to-end fields, with our Via behind those of others. The length that an answer to HEAD
+/// or a 304 states is about the resource and stays.
+fn copy_answer(answer: &ResponseHead, framing: Framing) -> HeadWriter {
+    let mut writer = HeadWriter::response(answer.status(), answer.reason());
+    let states_length = framing == Framing::Bodiless && !matches!(answer.status(), 100..200 | 204);
+    let mut via = Vec::new();
+    for field in answer.fields() {
+        if field.is("via") {
+            via.extend_from_slice(field.value);
+            via.extend_from_slice(b", ");
+        } else if (!field.is("content-length") || states_length)
+            && !answer.is_hop_by_hop(field.name)
+        {
+            // Fields were valid when they were read; one that cannot be written is left out.
+            _ = writer.field(field.name, field.value);
+        }
+    }
+    via.extend_from_slice(VIA);
+    _ = writer.field(b"Via", &via);
+    writer
+}
+
+/// The target's authority, without the port that plain HTTP has anyway.
+fn host_field(target: &wire::Authority) -> String {
+    let authority = target.to_string();
+    match target.port.number() {
+        80 => authority
+            .strip_suffix(":80")
+            .map_or(authority.clone(), str::to_owned),
+        _ => authority,
+    }
+}
+
+const VIA: &[u8] = b"1.1 ringfence";
