@@ -102,10 +102,10 @@ pub(crate) struct ExplainArgs {
     pub(crate) policy: PathBuf,
     /// Executable of the calling process
     #[arg(long, value_name = "PATH")]
-    pub(crate) binary: PathBuf,
+    pub(crate) binary: String,
     /// Executable of an ancestor, parent first
     #[arg(long, value_name = "PATH")]
-    pub(crate) ancestor: Vec<PathBuf>,
+    pub(crate) ancestor: Vec<String>,
     /// Host asked for
     #[arg(long)]
     pub(crate) host: String,
