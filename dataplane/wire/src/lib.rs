@@ -5,8 +5,8 @@
 //!
 //! Map, in the order a request meets it: [`request`] reads a head (its parts: [`fields`], [`framing`]), [`target`] and
 //! [`host`] say where it wants to go, [`path`] gives a path its one spelling, [`chunked`] frames its body,
-//! [`model_field`] finds the model in it, [`response`] reads the answer, [`sse`] follows an event stream, [`write`]
-//! serialises heads, [`json`] strings, [`refusal`] builds what we author, and [`client_hello`] looks at the first bytes
+//! [`model_field`] finds the model in it, [`response`] reads the answer, [`sse`] follows an event stream, [`mod@write`]
+//! serialises heads, [`json`] strings, [`refusal`] builds what we author, and [`mod@client_hello`] looks at the first bytes
 //! of TLS.
 //!
 //! Invariant: nothing here knows a policy, a route, a socket or a secret.
