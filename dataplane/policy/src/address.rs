@@ -7,6 +7,7 @@
 
 mod block;
 mod class;
+mod nat64;
 mod verify;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 pub use block::{AllowedIps, Block, BlockError, BlockWarning};
 pub use class::{Class, classify};
+pub use nat64::{Nat64Prefix, Nat64PrefixError};
 pub(crate) use verify::SPECIAL_NAME;
 pub use verify::{
     Site, VerifiedAddr, require_private, special_name, verify, verify_at, verify_backend,

@@ -3,7 +3,7 @@
 //! Apart from `table` because it runs once a version and may allocate. Invariant: compiling cannot
 //! fail: a document is valid by construction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use wire::{Authority, Port};
 use crate::decision::InferenceGrant;
 use crate::document::{Binary, Destination, Endpoint, Inference, NetworkPolicy, PolicyDocument};
 use crate::pattern::{Glob, HostPattern};
-use crate::table::{Binaries, CompiledEndpoint, CompiledPolicy, InspectionMode, PortTable, Table};
+use crate::table::{
+    Binaries, CompiledEndpoint, CompiledPolicy, InspectionMode, PolicyMap, PortTable, Table,
+};
 
 /// A compiled policy: immutable, shared, and all a decision needs.
 pub struct Policy {
@@ -64,6 +66,7 @@ impl Policy {
     pub fn denies_everything() -> Policy {
         Policy {
             standing: Standing::NeverLoaded,
+            hash: Box::default(),
             ..Policy::compile(PolicyDocument::empty())
         }
     }
@@ -73,7 +76,7 @@ impl Policy {
         &self.document
     }
 
-    /// LIV-5: hash of the document, lower-case hex.
+    /// LIV-5: hash of the document, lower-case hex; empty where none ever loaded (LIV-8).
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -101,8 +104,8 @@ fn table(
     policies: &BTreeMap<String, NetworkPolicy>,
     link_target: &dyn Fn(&str) -> Option<Box<[u8]>>,
 ) -> Table {
-    let mut exact: HashMap<Authority, Vec<CompiledEndpoint>> = HashMap::new();
-    let mut by_port: HashMap<Port, PortTable> = HashMap::new();
+    let mut exact: PolicyMap<Authority, Vec<CompiledEndpoint>> = PolicyMap::default();
+    let mut by_port: PolicyMap<Port, PortTable> = PolicyMap::default();
     // A `BTreeMap` iterates in byte order of its keys, which is the order of POL-6.
     for (index, policy) in policies.values().enumerate() {
         for endpoint in &policy.endpoints {

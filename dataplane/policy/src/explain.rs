@@ -5,10 +5,11 @@
 //! asker names them.
 
 mod print;
+mod query;
 #[cfg(test)]
 mod tests;
+mod words;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -19,8 +20,7 @@ use crate::caller::Caller;
 use crate::compile::Policy;
 use crate::decide;
 use crate::decision::{Decision, ENDPOINT_NOT_ALLOWED, NO_NETWORK_POLICIES};
-use crate::document::{Endpoint, NetworkPolicy, PolicyDocument};
-use crate::pattern::Glob;
+use crate::document::PolicyDocument;
 use crate::rego::{self, Inspection, Reference, ReferenceError};
 
 /// What is asked.
@@ -168,14 +168,14 @@ impl Walk {
             "endpoint",
             failed_at,
             ENDPOINT_NOT_ALLOWED,
-            &endpoints_in_words(document, target),
+            &words::endpoints(document, target),
         )?;
         let failure = failed_at.unwrap_or_default();
         self.step(
             "binary",
             failed_at,
             failure,
-            &binaries_in_words(document, question),
+            &words::binaries(document, question),
         )?;
         if special_name(&target.host) {
             return self.fail(
@@ -206,7 +206,7 @@ impl Walk {
         let request = rego::Request {
             method,
             path,
-            query: decoded_query(query),
+            query: query::decoded(query),
         };
         let asked = format!("{method} {path}");
         match reference.request(&question.caller, &question.target, &request) {
@@ -256,12 +256,12 @@ impl Walk {
             Ok(_) => {
                 self.pass(
                     "address",
-                    &format!("{} may be dialled", list(answer.iter())),
+                    &format!("{} may be dialled", words::list(answer.iter())),
                 );
                 Some(())
             }
             Err(denial) => {
-                let detail = format!("{} may not be dialled", list(answer.iter()));
+                let detail = format!("{} may not be dialled", words::list(answer.iter()));
                 self.fail("address", denial.code.as_str(), denial.reason, &detail)
             }
         }
@@ -349,72 +349,6 @@ impl Walk {
     }
 }
 
-fn reaches(endpoint: &Endpoint, target: &Authority) -> bool {
-    endpoint.port == target.port
-        && endpoint
-            .destination
-            .host()
-            .is_none_or(|host| host.matches(&target.host))
-}
-
-fn reaching<'d>(
-    document: &'d PolicyDocument,
-    target: &'d Authority,
-) -> impl Iterator<Item = (&'d String, &'d NetworkPolicy, &'d Endpoint)> {
-    document
-        .network_policies
-        .iter()
-        .flat_map(move |(key, policy)| {
-            policy
-                .endpoints
-                .iter()
-                .filter(|endpoint| reaches(endpoint, target))
-                .map(move |endpoint| (key, policy, endpoint))
-        })
-}
-
-fn endpoints_in_words(document: &PolicyDocument, target: &Authority) -> String {
-    let named =
-        reaching(document, target).map(|(key, _, endpoint)| match endpoint.destination.host() {
-            Some(host) => format!("`{key}` ({host}:{})", endpoint.port),
-            None => format!("`{key}` (any host:{})", endpoint.port),
-        });
-    match list(named) {
-        none if none.is_empty() => format!("no endpoint matches {target}"),
-        named => format!("{target} matches {named}"),
-    }
-}
-
-fn binaries_in_words(document: &PolicyDocument, question: &Question<'_>) -> String {
-    let mut words = BTreeMap::new();
-    for (key, policy, _) in reaching(document, &question.target) {
-        let matched = question.caller.paths().find_map(|path| {
-            let matches = |glob: &&Glob| glob.matches(path);
-            let pattern = policy
-                .binaries
-                .iter()
-                .map(|binary| &binary.path)
-                .find(matches)?;
-            Some(format!(
-                "`{key}` lists {} as {pattern}",
-                String::from_utf8_lossy(path)
-            ))
-        });
-        words.insert(
-            key,
-            matched.unwrap_or_else(|| format!("`{key}` lists neither the caller nor an ancestor")),
-        );
-    }
-    list(words.into_values())
-}
-
-fn list(items: impl Iterator<Item = impl ToString>) -> String {
-    items
-        .map(|item| item.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 fn class_name(class: Class) -> &'static str {
     match class {
         Class::Public => "public",
@@ -422,36 +356,4 @@ fn class_name(class: Class) -> &'static str {
         Class::AlwaysBlocked => "always_blocked",
         Class::Metadata => "metadata",
     }
-}
-
-fn decoded_query(query: &str) -> BTreeMap<String, Vec<String>> {
-    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        values
-            .entry(decoded(name))
-            .or_default()
-            .push(decoded(value));
-    }
-    values
-}
-
-/// Escapes decoded once; what is no escape stays as it is.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        rest = match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                tail.get(2..).unwrap_or_default()
-            }
-            _ => {
-                bytes.push(*first);
-                tail
-            }
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -14,6 +14,8 @@
 //! Invariant: `decision::Admitted` is made in `decide`, `address::VerifiedAddr` in `address`, and
 //! nowhere else; their fields are private.
 
+#![forbid(unsafe_code)]
+
 pub mod address;
 pub mod caller;
 pub mod compile;

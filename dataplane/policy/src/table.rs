@@ -4,10 +4,14 @@
 //! candidates come exact host first, then wildcards, then hostless, and within each by policy key;
 //! looking up allocates nothing.
 
-use std::collections::HashMap;
+mod hash;
+
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use wire::{Authority, Port};
+
+pub(crate) use hash::PolicyMap;
 
 use crate::address::AllowedIps;
 use crate::caller::Caller;
@@ -19,8 +23,8 @@ use crate::pattern::{Glob, HostPattern};
 pub(crate) struct Table {
     /// By key, in byte order: an index into this is the order of POL-6.
     pub(crate) policies: Box<[CompiledPolicy]>,
-    pub(crate) exact: HashMap<Authority, Vec<CompiledEndpoint>>,
-    pub(crate) by_port: HashMap<Port, PortTable>,
+    pub(crate) exact: PolicyMap<Authority, Vec<CompiledEndpoint>>,
+    pub(crate) by_port: PolicyMap<Port, PortTable>,
 }
 
 /// What is left of a network policy: its name and who may use it.
@@ -75,14 +79,14 @@ impl Table {
 /// Executables a policy speaks of (POL-4).
 #[derive(Debug, Default)]
 pub(crate) struct Binaries {
-    /// Sorted.
+    /// Sorted by length and then by bytes: most comparisons end at the length.
     exact: Box<[Box<[u8]>]>,
     globs: Box<[Glob]>,
 }
 
 impl Binaries {
     pub(crate) fn new(mut exact: Vec<Box<[u8]>>, globs: Vec<Glob>) -> Binaries {
-        exact.sort();
+        exact.sort_by(|one, other| by_length(one, other));
         exact.dedup();
         Binaries {
             exact: exact.into(),
@@ -97,8 +101,12 @@ impl Binaries {
 
     fn holds(&self, path: &[u8]) -> bool {
         self.exact
-            .binary_search_by(|listed| (**listed).cmp(path))
+            .binary_search_by(|listed| by_length(listed, path))
             .is_ok()
             || self.globs.iter().any(|glob| glob.matches(path))
     }
+}
+
+fn by_length(one: &[u8], other: &[u8]) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }

@@ -6,7 +6,7 @@ mod verdicts;
 
 use std::net::IpAddr;
 
-use super::{Block, Class, Site, classify};
+use super::{Class, Nat64Prefix, Nat64PrefixError, Site, classify};
 
 pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -208,7 +208,7 @@ fn local_use_nat64_is_judged_in_both_layouts() {
 #[test]
 fn a_configured_nat64_prefix_behaves_like_v4_mapped() {
     let site = Site {
-        nat64_prefix: Block::parse_cidr("64:ff9b::/96").ok(),
+        nat64_prefix: Nat64Prefix::parse("64:ff9b::/96").ok(),
         own: Vec::new(),
     };
     assert_eq!(site.classify(ip("64:ff9b::808:808")), Class::Public);
@@ -232,4 +232,28 @@ fn every_prefix_length_of_rfc_6052_is_read_as_its_table_says() {
         let embedded = super::class::embedded(text.parse().unwrap(), len);
         assert_eq!(embedded.to_string(), "192.0.2.33", "{text}/{len}");
     }
+}
+
+/// RFC 6052 §2.2: other lengths have no layout.
+#[test]
+fn a_nat64_prefix_has_one_of_six_lengths() {
+    for text in [
+        "64:ff9b::/96",
+        "2001:db8::/32",
+        "2001:db8:100::/40",
+        "2001:db8:1::/48",
+    ] {
+        assert!(Nat64Prefix::parse(text).is_ok(), "{text}");
+    }
+    for text in ["64:ff9b::/95", "64:ff9b::1", "10.0.0.0/8", "::/0"] {
+        assert_eq!(
+            Nat64Prefix::parse(text),
+            Err(Nat64PrefixError::Length),
+            "{text}"
+        );
+    }
+    assert!(matches!(
+        Nat64Prefix::parse("x"),
+        Err(Nat64PrefixError::Block(_))
+    ));
 }

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use wire::{Code, Host, Port};
 
-use super::block::Block;
-use super::class::{self, Class, classify};
+use super::class::{Class, classify};
+use super::nat64::Nat64Prefix;
 use crate::decision::{Admitted, Denial};
 use crate::route::{Route, Scheme};
 
@@ -29,8 +29,9 @@ impl VerifiedAddr {
 #[derive(Clone, Debug, Default)]
 pub struct Site {
     /// `--nat64-prefix`: addresses in it have the class of the IPv4 address they carry (DST-3).
-    pub nat64_prefix: Option<Block>,
-    /// Where ringfence itself listens or is governed from (DST-12).
+    pub nat64_prefix: Option<Nat64Prefix>,
+    /// Where ringfence itself listens or is governed from (DST-12): one entry for each address, so
+    /// whoever binds 0.0.0.0 lists the addresses of the host.
     pub own: Vec<SocketAddr>,
 }
 
@@ -43,10 +44,10 @@ impl Site {
     /// The IPv4 address behind the site's NAT64 prefix, or the address itself in canonical form.
     fn translated(&self, addr: IpAddr) -> IpAddr {
         match (self.nat64_prefix, addr) {
-            (Some(prefix), IpAddr::V6(v6)) if prefix.contains(addr) => {
-                IpAddr::V4(class::embedded(v6, prefix.len_bits()))
+            (Some(prefix), IpAddr::V6(v6)) => {
+                prefix.translate(v6).map_or(addr.to_canonical(), IpAddr::V4)
             }
-            (Some(_) | None, IpAddr::V4(_) | IpAddr::V6(_)) => addr.to_canonical(),
+            (Some(_), IpAddr::V4(_)) | (None, _) => addr.to_canonical(),
         }
     }
 

@@ -372,6 +372,7 @@ fn a_link_and_its_target_both_match() {
 #[test]
 fn a_policy_that_never_loaded_denies_everything() {
     let policy = Policy::denies_everything();
+    assert_eq!(policy.hash(), "");
     assert_eq!(
         verdict(&policy, "/x", &[], "h.test:1"),
         "deny policy_evaluation_failed"

@@ -164,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// RGO, OV-8, TR-068: some thousand questions to some hundred policies, one answer from both:
-    /// verdict, name, reason and whether requests are read.
+    /// verdict, name, reason and whether requests are read. `PROPTEST_RNG_SEED` replays a run.
     #[test]
     fn the_table_agrees_with_rego(
         document in any_document(),
