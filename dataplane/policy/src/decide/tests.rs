@@ -470,3 +470,49 @@ fn a_host_is_compared_and_never_matched_as_text() {
     assert!(Host::parse(b"*.example.com").is_err());
     assert!(Port::new(0).is_none());
 }
+
+/// OV-8, TR-068: the order in a file does not matter, and overlaps are no error.
+#[test]
+fn two_hundred_overlapping_policies_give_one_name_in_every_order() {
+    let hosts = ["a.example.com", "'*.example.com'", "'**.example.com'"];
+    let mut entries: Vec<String> = (0..200)
+        .map(|number: usize| {
+            let endpoint = match hosts.get(number * 7 % 4) {
+                Some(host) => format!("{{host: {host}, port: 1}}"),
+                None => "{port: 1, allowed_ips: [10.0.0.0/16]}".to_owned(),
+            };
+            let key = format!("k{:03}", number * 91 % 200);
+            format!(
+                "  {key}: {{endpoints: [{endpoint}], binaries: [{{path: /b{}}}]}}",
+                number % 3
+            )
+        })
+        .collect();
+    let question = |entries: &[String], exe: &str| {
+        verdict(
+            &policy(&format!("network_policies:\n{}", entries.join("\n"))),
+            exe,
+            &[],
+            "a.example.com:1",
+        )
+    };
+    let first = ["/b0", "/b1", "/b2", "/none"].map(|exe| question(&entries, exe));
+    assert!(
+        first[..3]
+            .iter()
+            .all(|verdict| verdict.starts_with("allow k")),
+        "{first:?}"
+    );
+    assert!(
+        first[3].starts_with("deny binary_not_allowed k"),
+        "{first:?}"
+    );
+    for turn in [1, 50, 99] {
+        entries.rotate_left(turn);
+        entries.swap(0, 100);
+        assert_eq!(
+            ["/b0", "/b1", "/b2", "/none"].map(|exe| question(&entries, exe)),
+            first
+        );
+    }
+}

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use wire::{Authority, Code, Host, Port};
 
 use super::super::{
-    AllowedIps, Block, Site, VerifiedAddr, special_name, verify, verify_at, verify_backend,
+    AllowedIps, Block, Site, VerifiedAddr, require_private, special_name, verify, verify_at,
+    verify_backend,
 };
 use super::ip;
 use crate::decision::{Admitted, Denial};
@@ -239,4 +240,41 @@ fn a_backend_is_dialled_by_the_operators_word() {
             "{text}"
         );
     }
+}
+
+/// What FWD-4 and FWD-5 say of one address under one list.
+fn forwarded(list: Option<&[&str]>, text: &str) -> Result<(), Code> {
+    let admitted = admitted(&[list]);
+    let verified = verify(&admitted, &answer(&[text])).map_err(|denial| denial.code)?;
+    require_private(&admitted, &verified).map_err(|denial| denial.code)
+}
+
+/// MX-2, MX-3, MX-4, MX-5, MX-6, FWD-5, TR-041
+#[test]
+fn plain_http_goes_to_listed_private_addresses_only() {
+    assert_eq!(
+        forwarded(Some(&["93.184.216.34"]), "93.184.216.34"),
+        Err(Code::ForwardPrivateOnly)
+    );
+    assert_eq!(forwarded(None, "10.0.0.1"), Err(Code::DestinationDenied));
+    for (list, text) in [
+        ("10.0.0.0/16", "10.0.0.1"),
+        ("172.16.0.0/12", "172.31.255.255"),
+        ("192.168.1.1", "192.168.1.1"),
+        ("fd00:1::/32", "fd00:1::5"),
+        ("10.0.0.0/16", "::ffff:10.0.0.1"),
+        ("100.64.0.0/10", "100.64.1.1"),
+        ("100.64.1.0/24", "100.64.1.1"),
+    ] {
+        assert_eq!(forwarded(Some(&[list]), text), Ok(()), "{list} {text}");
+    }
+    assert_eq!(
+        forwarded(Some(&["198.18.0.0/16"]), "198.18.0.1"),
+        Err(Code::ForwardPrivateOnly)
+    );
+    // Internal by its embedded address, and still not private itself.
+    assert_eq!(
+        forwarded(Some(&["64:ff9b::a00:0/112"]), "64:ff9b::a00:1"),
+        Err(Code::ForwardPrivateOnly)
+    );
 }
