@@ -1,3 +1,60 @@
-//! What the pure modules cost.
+//! Question: what do the pure modules cost a call, in time and in allocations?
+//!
+//! `cargo bench --bench micro [-- NAME...] [--quick]`. Every line is the median of many batches with the fastest and
+//! the slowest decile beside it; allocations are counted by the allocator, over calls that are not timed. One thread,
+//! pinned to the first core. Nothing is asserted: machine and neighbours decide.
 
-fn main() {}
+mod allocations;
+mod decide;
+mod heads;
+mod splice;
+mod time;
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use time::{Case, Effort};
+
+/// Counts, and otherwise is the allocator of the product.
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --benches` runs this program without the flag: nothing is measured then.
+    if !args.iter().any(|arg| arg == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("micro: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
+    let is_quick = args.iter().any(|arg| arg == "--quick")
+        || std::env::var_os("RINGFENCE_BENCH_QUICK").is_some();
+    let effort = if is_quick {
+        Effort::Smoke
+    } else {
+        Effort::Full
+    };
+    let names: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    time::pin()?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", time::COLUMNS)?;
+    for case in heads::cases()
+        .into_iter()
+        .chain(decide::cases())
+        .chain(splice::cases())
+    {
+        if names.is_empty() || names.iter().any(|name| case.name.contains(name.as_str())) {
+            writeln!(out, "{}", Case::measure(case, effort))?;
+        }
+    }
+    Ok(())
+}
