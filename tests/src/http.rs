@@ -188,6 +188,9 @@ impl<S: Read> Reader<S> {
 
     /// The next piece of a chunked body, as far as it is here; empty at the last chunk. For tests that look at
     /// a stream while it runs.
+    ///
+    /// # Errors
+    /// How the stream ended before that.
     pub fn chunk(&mut self) -> Result<Vec<u8>, End> {
         let size = self.line()?;
         let size = chunk_size(&size).ok_or(End::Truncated)?;
@@ -286,7 +289,11 @@ impl<S: Read> Reader<S> {
         }
     }
 
-    fn exactly(&mut self, count: usize) -> Result<Vec<u8>, End> {
+    /// Exactly this many bytes.
+    ///
+    /// # Errors
+    /// How the stream ended before that.
+    pub fn exactly(&mut self, count: usize) -> Result<Vec<u8>, End> {
         while self.buf.len() < count {
             self.must_read()?;
         }
