@@ -7,7 +7,6 @@
 mod base;
 mod file;
 mod flag;
-pub mod mock;
 mod profile;
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use link::record::End;
-use policy::{Protocol, Route};
+use policy::{Protocol, Route, Secret};
 use wire::sse::EventScanner;
 use wire::{HeadWriter, Persistence, ResponseFraming, ResponseHead, Version};
 
 use super::cut;
 use super::meter::{Meter, Usage};
-use super::request::Answering;
+use super::request::{Answering, Sent};
 use super::{After, Ending};
 use crate::clock;
 use crate::deadline::Ends;
@@ -51,15 +51,19 @@ pub(super) async fn relay(
     plan: &Plan<'_>,
     begun: Instant,
 ) -> Outcome {
-    let Answering { mut upstream, head } = answering;
+    let Answering {
+        mut upstream,
+        head,
+        sent,
+    } = answering;
     let upstream_framing = head.framing(b"POST");
     let framing = framing_for(&head, upstream_framing, plan.version);
     let mut run = Run {
         route,
         plan,
         framing,
-        out: write_head(&head, framing, plan),
-        mask: (matches!(head.status(), 401 | 403) && !head.is_content_coded()).then(Vec::new),
+        out: write_head(&head, framing, plan, &route.credential),
+        mask: (is_masked(&head) && !head.is_content_coded()).then(Held::default),
         events: is_plain_stream(&head).then(EventScanner::new),
         meter: (!head.is_content_coded()).then(Meter::default),
         bytes: 0,
@@ -69,6 +73,7 @@ pub(super) async fn relay(
     let mut body = Body::of_response(upstream_framing);
     let end = run.pump(client, hangup, &mut upstream, &mut body).await;
     let reusable = end == End::Complete
+        && sent == Sent::Whole
         && upstream_framing != ResponseFraming::UntilClose
         && head.persistence() == Persistence::KeepAlive;
     if reusable {
@@ -100,7 +105,7 @@ struct Run<'a> {
     /// Plain bytes for the client, framed: a head and its first event leave together.
     out: Vec<u8>,
     /// Body bytes held back until they are searched for the credential; only for 401 and 403.
-    mask: Option<Vec<u8>>,
+    mask: Option<Held>,
     /// Only for event streams without content coding.
     events: Option<EventScanner>,
     meter: Option<Meter>,
@@ -132,6 +137,9 @@ impl Run<'_> {
             upstream.consume(used);
             self.pass(&mut piece, body.is_done());
             if let Body::Done(trailers) = body {
+                if self.mask.is_some() {
+                    self.route.credential.masks(trailers);
+                }
                 self.framing.end(trailers, &mut self.out);
                 return if self.flush(client).await {
                     End::Complete
@@ -173,14 +181,7 @@ impl Run<'_> {
             meter.push(piece);
         }
         if let Some(held) = &mut self.mask {
-            held.append(piece);
-            self.route.credential.masks(held);
-            let keep = if last {
-                0
-            } else {
-                held.len().min(MASK_HELD_MAX)
-            };
-            piece.extend(held.drain(..held.len() - keep));
+            held.pass(piece, last, &self.route.credential);
         }
         if piece.is_empty() {
             return;
@@ -223,6 +224,37 @@ impl Run<'_> {
     }
 }
 
+/// Body bytes held back, as they came and as they will be shown: a run of the credential is found whatever reads it
+/// came in, and what was found once stays hidden.
+#[derive(Default)]
+struct Held {
+    raw: Vec<u8>,
+    shown: Vec<u8>,
+}
+
+impl Held {
+    /// Takes a piece in and gives back, in its place, what cannot become part of a run any more.
+    fn pass(&mut self, piece: &mut Vec<u8>, last: bool, credential: &Secret) {
+        self.raw.extend_from_slice(piece);
+        self.shown.append(piece);
+        let mut masked = self.raw.clone();
+        credential.masks(&mut masked);
+        for (shown, (masked, raw)) in self.shown.iter_mut().zip(masked.iter().zip(&self.raw)) {
+            if masked != raw {
+                *shown = *masked;
+            }
+        }
+        let keep = if last {
+            0
+        } else {
+            self.raw.len().min(MASK_HELD_MAX)
+        };
+        let go = self.raw.len() - keep;
+        self.raw.drain(..go);
+        piece.extend(self.shown.drain(..go));
+    }
+}
+
 /// An event stream that may carry an event of ours.
 fn is_plain_stream(head: &ResponseHead) -> bool {
     head.is_event_stream() && !head.is_content_coded()
@@ -239,15 +271,32 @@ fn framing_for(head: &ResponseHead, upstream: ResponseFraming, version: Version)
     }
 }
 
-fn write_head(head: &ResponseHead, framing: Framing, plan: &Plan<'_>) -> Vec<u8> {
-    let mut writer = HeadWriter::response(head.status(), head.reason());
+/// INF-28: the answers in which a backend may quote the credential.
+fn is_masked(head: &ResponseHead) -> bool {
+    matches!(head.status(), 401 | 403)
+}
+
+fn write_head(
+    head: &ResponseHead,
+    framing: Framing,
+    plan: &Plan<'_>,
+    credential: &Secret,
+) -> Vec<u8> {
+    let shown = |text: &[u8]| {
+        let mut text = text.to_vec();
+        if is_masked(head) {
+            credential.masks(&mut text);
+        }
+        text
+    };
+    let mut writer = HeadWriter::response(head.status(), &shown(head.reason()));
     for field in head.fields() {
         let ours = ["content-length", "alt-svc", MODEL_FIELD]
             .iter()
             .any(|name| field.is(name));
         if !ours && !head.is_hop_by_hop(field.name) {
             // Fields were valid when they were read; one that cannot be written is left out.
-            _ = writer.field(field.name, field.value);
+            _ = writer.field(field.name, &shown(field.value));
         }
     }
     close_head(writer, framing, plan)
@@ -270,3 +319,6 @@ const MODEL_FIELD: &str = "x-ringfence-model";
 
 /// Bytes of a 401 or 403 held back: longer than any credential (PRV-4).
 const MASK_HELD_MAX: usize = 8192;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use link::record::{Action, Delivery, End, Event, Inference, RequestLine, Stage, Text};
 use policy::{InferenceGrant, Protocol, Route, Routes};
-use wire::{AfterRefusal, Code, Expectation, HostField, Persistence, Refusal, RequestHead};
+use wire::{
+    AfterRefusal, Code, Expectation, HostField, Persistence, Refusal, RequestFraming, RequestHead,
+};
 
 use super::body::{Body, NoBody};
 use super::recognise::{self, Recognised, recognise};
@@ -92,9 +94,9 @@ async fn judged(
     let grant = policy::infer(&policy, known.caller.as_ref().map_err(|error| *error))
         .map_err(|denial| Stop::closing(denial.code))?;
     // A body that was announced and not read yet cannot be skipped: then a refusal closes.
-    let unread = match found.body {
-        recognise::Body::Absent => AfterRefusal::KeepOpen,
-        recognise::Body::Model => AfterRefusal::Close,
+    let unread = match head.framing() {
+        RequestFraming::None | RequestFraming::Length(0) => AfterRefusal::KeepOpen,
+        RequestFraming::Length(_) | RequestFraming::Chunked => AfterRefusal::Close,
     };
     let _place = admit(worker, sandbox, &grant, begun, unread)?;
     let route = route(snapshot.routes.as_deref(), found.protocol, unread)?;
@@ -129,7 +131,14 @@ async fn judged(
     let outcome = if route.base.scheme == policy::route::Scheme::Mock {
         mock::answer(client, &route, &found, &body, &plan).await
     } else {
-        let sent = request::send(worker, client, &mut hangup, &route, head, &found, &body).await?;
+        let sent = request::send(worker, client, &mut hangup, &route, head, &found, &body).await;
+        if let (Err(Stop::Gone), Some(per_minute)) = (&sent, grant.tokens_per_minute()) {
+            // Why: the backend counts what it read, and leaving early must not be a way around the budget.
+            sandbox
+                .budget
+                .spend(body.len() / 4, per_minute, clock::now());
+        }
+        let sent = sent?;
         drop(body);
         record.reached(Stage::Relay);
         answer::relay(worker, client, &mut hangup, &route, sent, &plan, begun).await

@@ -22,6 +22,17 @@ use crate::worker::Worker;
 pub(super) struct Answering {
     pub(super) upstream: Stream,
     pub(super) head: ResponseHead,
+    /// How much of the request went out before.
+    pub(super) sent: Sent,
+}
+
+/// How much of a request an upstream was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// All of it: the connection may carry another one.
+    Whole,
+    /// It answered first, and still takes what comes for the rest of the body (SECURITY 13).
+    Part,
 }
 
 /// Why the backend gave no answer (INF-20).
@@ -80,13 +91,14 @@ pub(super) async fn send(
             )
             .await;
         let mut result = sent.map_err(|_| Stop::Gone)?;
-        if let Ok(upstream) = &mut result {
+        if let Ok((upstream, _)) = &mut result {
             match final_head(client, hangup, upstream, head).await? {
                 Ok(answer) => {
                     return result
-                        .map(|upstream| Answering {
+                        .map(|(upstream, sent)| Answering {
                             upstream,
                             head: answer,
+                            sent,
                         })
                         .map_err(refuse);
                 }
@@ -111,7 +123,7 @@ async fn transmit(
     head: &[u8],
     body: &Body<'_>,
     pin: Option<&Pin>,
-) -> Result<Stream, Failure> {
+) -> Result<(Stream, Sent), Failure> {
     let mut upstream = match pooled {
         Some(upstream) => upstream,
         None => connect(worker, route).await.map_err(Failure::Upstream)?,
@@ -132,7 +144,7 @@ async fn transmit(
             match upstream.flush_listening().await {
                 Ok(None) => {}
                 // An early answer: what is left of the body is not wanted any more (H1-12).
-                Ok(Some(Fill::Bytes)) => return Ok(upstream),
+                Ok(Some(Fill::Bytes)) => return Ok((upstream, Sent::Part)),
                 Ok(Some(Fill::End | Fill::Cut)) | Err(_) => return Err(failed(&upstream)),
             }
         }
@@ -143,7 +155,8 @@ async fn transmit(
         false => upstream.flush().await.map(|()| None),
     };
     match rest {
-        Ok(None | Some(Fill::Bytes)) => Ok(upstream),
+        Ok(None) => Ok((upstream, Sent::Whole)),
+        Ok(Some(Fill::Bytes)) => Ok((upstream, Sent::Part)),
         Ok(Some(Fill::End | Fill::Cut)) | Err(_) => Err(failed(&upstream)),
     }
 }
@@ -251,7 +264,8 @@ fn write_head(
         writer.field(field.name, field.value)?;
     }
     for (name, value) in &route.default_headers {
-        if head.field(name).is_none() || !is_allowed(name.as_bytes()) {
+        let travels = is_allowed(name.as_bytes()) && !head.is_hop_by_hop(name.as_bytes());
+        if head.field(name).is_none() || !travels {
             writer.field(name.as_bytes(), value.as_bytes())?;
         }
     }

@@ -1,10 +1,7 @@
-//! Routes files, profiles, the model flag, URL joining and the mock.
+//! Routes files, profiles, the model flag and URL joining.
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::mock::{self, Delivery};
 use super::{
     AuthStyle, BaseUrl, BaseUrlError, ModelFlagError, Profile, Protocol, Route, Routes, Scheme,
 };
@@ -414,54 +411,5 @@ fn the_base_url_variables_override_the_profile_in_order() {
             .to_string()
             .starts_with("RINGFENCE_BASE_URL: plain `http`"),
         "{error}"
-    );
-}
-
-/// RB-13, RTE-13
-#[test]
-fn the_mock_speaks_every_dialect() {
-    let body = |protocol, delivery| {
-        String::from_utf8(mock::answer(protocol, "the-model", delivery).body).unwrap()
-    };
-    for protocol in Protocol::ALL {
-        let whole: Value = serde_json::from_str(&body(protocol, Delivery::Whole)).unwrap();
-        let object = whole["object"].as_str().or(whole["type"].as_str()).unwrap();
-        let expected = match protocol {
-            Protocol::OpenAiChatCompletions => "chat.completion",
-            Protocol::OpenAiCompletions => "text_completion",
-            Protocol::OpenAiResponses => "response",
-            Protocol::AnthropicMessages => "message",
-            Protocol::ModelDiscovery => "list",
-        };
-        assert_eq!(object, expected);
-        assert!(whole.to_string().contains("the-model"));
-        assert_eq!(
-            whole.to_string().contains(mock::TEXT),
-            protocol != Protocol::ModelDiscovery
-        );
-    }
-    assert!(body(Protocol::OpenAiChatCompletions, Delivery::Events).ends_with("data: [DONE]\n\n"));
-    assert!(
-        body(Protocol::AnthropicMessages, Delivery::Events)
-            .ends_with("data: {\"type\":\"message_stop\"}\n\n")
-    );
-    for protocol in [
-        Protocol::OpenAiChatCompletions,
-        Protocol::OpenAiCompletions,
-        Protocol::OpenAiResponses,
-    ] {
-        let events = body(protocol, Delivery::Events);
-        assert!(events.contains(mock::TEXT) && events.ends_with("\n\n"));
-        for line in events
-            .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
-            .filter(|data| *data != "[DONE]")
-        {
-            assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
-        }
-    }
-    assert_eq!(
-        mock::answer(Protocol::ModelDiscovery, "m", Delivery::Events).content_type,
-        "application/json"
     );
 }
