@@ -38,10 +38,19 @@ fn record(host: &str, action: Action) -> Record {
     }
 }
 
-fn temporary(name: &str) -> PathBuf {
+/// A file that goes with the test.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn temporary(name: &str) -> Temporary {
     let path = std::env::temp_dir().join(format!("ringfence-link-{}-{name}", std::process::id()));
     _ = std::fs::remove_file(&path);
-    path
+    Temporary(path)
 }
 
 /// SECURITY 59, LOG-2: one line per record, none missing, and the file is its owner's.
@@ -49,7 +58,7 @@ fn temporary(name: &str) -> PathBuf {
 fn every_record_pushed_before_the_close_is_a_line_of_the_file() {
     let path = temporary("lines");
     let config = Config {
-        record_file: Some(path.clone()),
+        record_file: Some(path.0.clone()),
         queue: QueueConfig {
             records_max: 20_000,
         },
@@ -61,14 +70,14 @@ fn every_record_pushed_before_the_close_is_a_line_of_the_file() {
         link.records.push(record("b.example", Action::Deny));
     }
     let summary = link.close();
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = std::fs::read_to_string(&path.0).unwrap();
     assert_eq!(text.lines().count(), 10_000);
     for line in text.lines() {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(value["msg"], "CONNECT");
     }
     assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        std::fs::metadata(&path.0).unwrap().permissions().mode() & 0o777,
         0o600
     );
     assert_eq!(summary.lost, 0);
@@ -82,14 +91,14 @@ fn every_record_pushed_before_the_close_is_a_line_of_the_file() {
 fn a_lone_record_is_written_within_a_tenth_of_a_second() {
     let path = temporary("soon");
     let config = Config {
-        record_file: Some(path.clone()),
+        record_file: Some(path.0.clone()),
         ..Config::default()
     };
     let link = start(config).unwrap();
     for round in 1..=3 {
         let pushed = Instant::now();
         link.records.push(record("a.example", Action::Allow));
-        while std::fs::read_to_string(&path).unwrap().lines().count() < round {
+        while std::fs::read_to_string(&path.0).unwrap().lines().count() < round {
             assert!(
                 pushed.elapsed() < Duration::from_secs(2),
                 "the record never came"
@@ -112,14 +121,14 @@ fn a_second_run_appends_to_the_file_of_the_first() {
     let path = temporary("append");
     for _ in 0..2 {
         let link = start(Config {
-            record_file: Some(path.clone()),
+            record_file: Some(path.0.clone()),
             ..Config::default()
         })
         .unwrap();
         link.records.push(record("a.example", Action::Allow));
         link.close();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    assert_eq!(std::fs::read_to_string(&path.0).unwrap().lines().count(), 2);
 }
 
 /// E7: the message names the file.

@@ -2,13 +2,31 @@
 
 use super::*;
 use rustix::fs::{Mode, OFlags, open};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn file(name: &str, content: &[u8]) -> PathBuf {
+/// A file that goes with the test.
+struct Temporary(PathBuf);
+
+impl Deref for Temporary {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn file(name: &str, content: &[u8]) -> Temporary {
     let path = std::env::temp_dir().join(format!("ringfence-exe-{}-{name}", std::process::id()));
     std::fs::write(&path, content).unwrap();
-    path
+    Temporary(path)
 }
 
 fn opened(path: &Path) -> OwnedFd {
@@ -126,7 +144,7 @@ fn a_file_that_is_not_the_one_seen_is_not_trusted() {
         executables.identify(b"/a", print, || Err(Errno::NOENT)),
         Err(IdentityError::Unavailable)
     );
-    std::fs::write(&seen, b"one and more").unwrap();
+    std::fs::write(&*seen, b"one and more").unwrap();
     assert_eq!(
         executables.identify(b"/a", print, || Ok(opened(&seen))),
         Err(IdentityError::Unavailable)
@@ -144,7 +162,7 @@ fn the_bounds_hold() {
     let path = file("sparse", b"");
     std::fs::OpenOptions::new()
         .write(true)
-        .open(&path)
+        .open(&*path)
         .unwrap()
         .set_len(FILE_BYTES_MAX + 1)
         .unwrap();
