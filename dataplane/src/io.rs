@@ -2,6 +2,9 @@
 //!
 //! Why `readable` first: a read that waits holds its buffer for as long as the peer is silent. Waiting
 //! for readiness holds nothing, and dropping that wait loses nothing, which is what lets it be raced.
+//!
+//! A socket is blocking, and a call on the ring waits; one whose flow was spliced is not (see
+//! `relay::splice`), and the call that would wait is made again when the socket is ready.
 
 use std::future::Future;
 use std::io;
@@ -91,6 +94,11 @@ impl Reading {
             buffer = slice.into_inner();
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = self.readable().await {
+                        return (Err(error), buffer);
+                    }
+                }
                 other => return (other, buffer),
             }
         }
@@ -129,6 +137,11 @@ impl Writing {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buffer),
                 Ok(n) => sent += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = self.writable().await {
+                        return (Err(error), buffer);
+                    }
+                }
                 Err(error) => return (Err(error), buffer),
             }
         }

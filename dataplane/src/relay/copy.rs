@@ -72,9 +72,7 @@ async fn pump(
         }
         if full_reads >= limits.splice_after_full_reads {
             full_reads = 0;
-            if let splice::Ended::Peer = splice::run(worker, from, to, touch, bytes).await? {
-                return Ok(());
-            }
+            splice::run(worker, from, to, touch, bytes).await?;
         }
     }
 }

@@ -3,6 +3,9 @@
 //! The system call is made directly, never blocking, once the socket is readable: io_uring would hand
 //! a splice to a kernel worker thread for every step. Each turn waits for readiness on the ring, so a
 //! flow that is always ready still lets its neighbours in.
+//!
+//! Invariant: both sockets are non-blocking here. `SPLICE_F_NONBLOCK` speaks of the pipe alone: a splice
+//! into a full blocking socket would hold the whole worker until its reader reads.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,14 +15,6 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use super::Touch;
 use crate::io::{Reading, Writing};
 use crate::worker::Worker;
-
-/// Why splicing stopped.
-pub(super) enum Ended {
-    /// The sender finished.
-    Peer,
-    /// The flow is not bulk any more, or there is no pipe to be had: copy on.
-    Calm,
-}
 
 /// A pipe with nothing in it.
 pub(crate) struct Pipe {
@@ -37,24 +32,26 @@ impl Pipe {
     }
 }
 
+/// Returns when a read must tell what is next: the flow is not bulk any more, or nothing can be spliced
+/// though the socket is readable (its end, or an urgent byte), or there is no pipe to be had.
 pub(super) async fn run(
     worker: &Worker,
     from: &mut Reading,
     to: &mut Writing,
     touch: &Touch<'_>,
     bytes: &mut u64,
-) -> io::Result<Ended> {
+) -> io::Result<()> {
     let kept = worker.pipes.borrow_mut().pop();
     let Some(pipe) = kept.or_else(|| Pipe::open().ok()) else {
-        return Ok(Ended::Calm);
+        return Ok(());
     };
-    let ended = pump(&pipe, from, to, touch, bytes).await?;
+    pump(&pipe, from, to, touch, bytes).await?;
     // Only an emptied pipe comes here: an error above closes it with what it held.
     let mut pipes = worker.pipes.borrow_mut();
     if pipes.len() < PIPES_KEPT_MAX {
         pipes.push(pipe);
     }
-    Ok(ended)
+    Ok(())
 }
 
 async fn pump(
@@ -63,15 +60,19 @@ async fn pump(
     to: &mut Writing,
     touch: &Touch<'_>,
     bytes: &mut u64,
-) -> io::Result<Ended> {
+) -> io::Result<()> {
+    for socket in [from.fd(), to.fd()] {
+        rustix::io::ioctl_fionbio(socket, true)?;
+    }
     let mut calm_turns = 0;
     loop {
         from.readable().await?;
         let taken =
             match rustix::pipe::splice(from.fd(), None, &pipe.write, None, pipe.size, flags()) {
-                Ok(0) => return Ok(Ended::Peer),
+                // Why no second try: before an urgent byte there is nothing to splice, and the socket stays readable.
+                Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
                 Ok(taken) => taken,
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
         let mut left = taken;
@@ -91,7 +92,7 @@ async fn pump(
             0
         };
         if calm_turns == CALM_TURNS {
-            return Ok(Ended::Calm);
+            return Ok(());
         }
     }
 }
@@ -111,3 +112,6 @@ const CALM_BYTES: usize = 16 * 1024;
 
 /// …and after so many in a row a copying buffer is cheaper.
 const CALM_TURNS: u32 = 16;
+
+#[cfg(test)]
+mod tests;
