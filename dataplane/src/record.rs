@@ -85,6 +85,6 @@ pub(crate) fn program(caller: &Caller) -> Arc<Program> {
             .iter()
             .map(|ancestor| Text::new(&ancestor.path))
             .collect(),
-        cmdline: Text::new(&caller.cmdline),
+        cmdline: Text::cmdline(&caller.cmdline),
     })
 }
