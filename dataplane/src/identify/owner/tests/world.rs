@@ -37,8 +37,31 @@ pub(super) struct Connection {
     _stream: TcpStream,
 }
 
+/// Runs the calling test alone, in a user namespace of its own. The test runner names threads after tests.
+fn run_again_as_root() {
+    let thread = std::thread::current();
+    let test = thread
+        .name()
+        .expect("tests run on threads named after them");
+    let status = Command::new("unshare")
+        .args(["--user", "--map-root-user"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .status()
+        .expect("these tests need unshare(1) of util-linux");
+    assert!(
+        status.success(),
+        "{test} failed as root of a user namespace"
+    );
+}
+
 impl World {
-    pub(super) fn new() -> World {
+    /// `None` for a user without rights: the test has then run, and passed, as root of a user namespace.
+    pub(super) fn new() -> Option<World> {
+        if !rustix::process::geteuid().is_root() {
+            run_again_as_root();
+            return None;
+        }
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory =
@@ -58,7 +81,7 @@ impl World {
             let flags = UnshareFlags::NEWNET | UnshareFlags::NEWPID | UnshareFlags::NEWNS;
             // SAFETY: no descriptor table is unshared; the namespaces are this thread's and its children's alone.
             unsafe { unshare_unsafe(flags) }
-                .expect("namespaces cannot be made: these tests need root (CAP_SYS_ADMIN)");
+                .expect("namespaces cannot be made: are user namespaces off?");
             loopback_up();
             let listener = TcpListener::bind("127.0.0.1:3128").unwrap();
             let diag = netlink_socket(Some(netlink::SOCK_DIAG));
@@ -99,7 +122,7 @@ impl World {
             )
             .unwrap()
         };
-        World {
+        Some(World {
             lookup: Lookup::new(diag, proc()),
             directory,
             proc: proc(),
@@ -110,7 +133,7 @@ impl World {
             outside,
             outsiders,
             strangers: Vec::new(),
-        }
+        })
     }
 
     /// A program of its own: a copy of bash whose bytes no other has. Its path.
