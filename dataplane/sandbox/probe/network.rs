@@ -45,6 +45,20 @@ pub(crate) fn attempts(arguments: &[String]) -> Vec<Attempt> {
         )
     })
     .collect();
+    for (name, family) in [
+        ("pair_netlink", libc::AF_NETLINK),
+        ("pair_vsock", libc::AF_VSOCK),
+        ("pair_alg", libc::AF_ALG),
+        ("pair_inet", libc::AF_INET),
+    ] {
+        let mut pair = [0_i32; 2];
+        let kind = DGRAM as usize;
+        let made = call(
+            libc::SYS_socketpair,
+            [family as usize, kind, 0, pair.as_mut_ptr() as usize, 0, 0],
+        );
+        attempts.push(Attempt::of(name, made));
+    }
     for (name, address) in [
         ("tcp_out", "1.1.1.1:443"),
         ("tcp6_out", "[2606:4700:4700::1111]:443"),
