@@ -72,6 +72,7 @@ fn run(channel: &UnixStream) -> Result<(), Failure> {
     let plan = Plan {
         spec,
         identity,
+        uid_outside: identity.uid_outside(starter),
         sockets,
     };
     match sys::fork().map_err(Step::Fork.because("fork pid 1"))? {

@@ -55,6 +55,14 @@ impl Starter {
 }
 
 impl Identity {
+    /// The uid the host knows the command by.
+    pub(crate) fn uid_outside(self, starter: Starter) -> u32 {
+        match (self, starter) {
+            (_, Starter::Unprivileged { uid, .. })
+            | (Self::Drop { uid, .. } | Self::Map { uid, .. }, Starter::Privileged) => uid,
+        }
+    }
+
     /// Looks the names up in the texts of `/etc/passwd` and `/etc/group`.
     pub(crate) fn resolve(
         user: Option<&str>,

@@ -31,6 +31,8 @@ const CONFIRMATION: Duration = Duration::from_secs(10);
 pub(crate) struct Plan {
     pub(crate) spec: Box<Spec>,
     pub(crate) identity: Identity,
+    /// The uid the host knows the command by.
+    pub(crate) uid_outside: u32,
     /// The Unix sockets the host had then.
     pub(crate) sockets: Vec<PathBuf>,
 }
@@ -62,7 +64,7 @@ fn start(channel: &UnixStream, plan: &Plan, inside: Inside) -> Result<i32, Failu
     let (spec, identity) = (&plan.spec, plan.identity);
     fence::hide(Step::Namespace)?;
     let memfd = seccomp::forbid_executable_memfd();
-    let proc = mounts::arrange(spec, &plan.sockets)?;
+    let proc = mounts::arrange(plan)?;
     let descriptors = [
         inside.proxy.as_fd(),
         inside.direct.as_fd(),

@@ -5,20 +5,23 @@
 //! inside, and the runtime directories of other sandboxes are not there.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs};
+use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags, open, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount,
 };
 
+use crate::identity::Identity;
+use crate::init::Plan;
 use crate::report::{Failure, Step};
-use crate::spec::Spec;
+use crate::runtime;
 use crate::veil::{self, Kept};
 
-/// Mounts all, and returns the sandbox's own `/proc`. `sockets` are the host's.
-pub(crate) fn arrange(spec: &Spec, sockets: &[PathBuf]) -> Result<OwnedFd, Failure> {
+/// Mounts all, and returns the sandbox's own `/proc`.
+pub(crate) fn arrange(plan: &Plan) -> Result<OwnedFd, Failure> {
+    let spec = &plan.spec;
     let runtime_dir = spec.runtime_dir.as_path();
     let Some(base) = runtime_dir.parent().filter(|base| base.parent().is_some()) else {
         return Err(
@@ -32,8 +35,9 @@ pub(crate) fn arrange(spec: &Spec, sockets: &[PathBuf]) -> Result<OwnedFd, Failu
     .map_err(Step::Mount.because("make / private"))?;
     let proc = fresh_proc()?;
     hosts(&runtime_dir.join("hosts"))?;
-    veil::draw(&Kept::of(spec), sockets, base)?;
+    veil::draw(&Kept::of(spec), &plan.sockets, base)?;
     seclude(base, runtime_dir)?;
+    close_other_base(base, plan)?;
     Ok(proc)
 }
 
@@ -75,6 +79,34 @@ fn seclude(base: &Path, runtime_dir: &Path) -> Result<(), Failure> {
     mount_bind(veil::by_descriptor(&here), runtime_dir).map_err(because())?;
     read_only(runtime_dir)?;
     read_only(base)
+}
+
+/// Closes the place in `/tmp` for runtime directories of this user, when this sandbox's own is elsewhere.
+///
+/// Why: `/tmp` is writable in every sandbox, and whoever has the uid could lock that place, or write into the trust
+/// files of a sandbox that the same user starts there later. It is made if missing, because a cover needs something.
+fn close_other_base(base: &Path, plan: &Plan) -> Result<(), Failure> {
+    let place = runtime::base_in_tmp(plan.uid_outside);
+    if place == base {
+        return Ok(());
+    }
+    // Why ignored: without a writable `/tmp` nothing can be made there by anybody.
+    runtime::make_directories(&place, plan.identity).ok();
+    let Ok(status) = rustix::fs::lstat(&place) else {
+        return Ok(());
+    };
+    if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+        veil::mount_small(&place)?;
+        return read_only(&place);
+    }
+    let (Identity::Drop { uid, .. } | Identity::Map { uid, .. }) = plan.identity;
+    if status.st_uid == uid {
+        return Err(Step::Mount.failed(format!(
+            "{} is no directory, and the command could make it one; remove it",
+            place.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Makes the mount at `target` read-only, keeping every restriction it has.

@@ -82,7 +82,7 @@ impl RuntimeDir {
         let base = match xdg_runtime_dir.filter(|path| path.is_absolute()) {
             _ if uid.is_root() => PathBuf::from("/run/ringfence"),
             Some(xdg) => xdg.join("ringfence"),
-            None => PathBuf::from(format!("/tmp/ringfence-{}", uid.as_raw())),
+            None => base_in_tmp(uid.as_raw()),
         };
         Self::create_in(&base, id)
     }
@@ -184,6 +184,11 @@ impl Drop for RuntimeDir {
     fn drop(&mut self) {
         remove(&self.base, &self.name, &self.dir);
     }
+}
+
+/// Where a user without a better place has its runtime directories.
+pub(crate) fn base_in_tmp(uid: u32) -> PathBuf {
+    PathBuf::from(format!("/tmp/ringfence-{uid}"))
 }
 
 /// Opens `path`, made if missing, when it is a directory that only we may write.

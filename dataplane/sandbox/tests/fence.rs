@@ -776,6 +776,22 @@ fn the_runtime_directories_of_others_are_not_visible() {
     }
 }
 
+/// A3: nor can the place be taken where the same user's next sandbox may have its own.
+#[test]
+fn the_other_place_for_runtime_directories_is_closed() {
+    for starter in starters() {
+        let scene = Scene::new(starter);
+        let mut spec = scene.spec(&[
+            "sh",
+            "-c",
+            "place=/tmp/ringfence-$(id -u); mkdir -p $place/x; touch $place/y; mv $place $place-moved; rmdir $place; \
+             ls -A $place; touch /tmp/ringfence-works && rm /tmp/ringfence-works && echo open",
+        ]);
+        spec.filesystem.read_write.push(Listed::baseline("/tmp"));
+        assert_eq!(scene.run(&spec).stdout(), "open", "{starter:?}");
+    }
+}
+
 /// Until a file exists, for at most ten seconds.
 fn wait_for(path: &std::path::Path) {
     let began = Instant::now();
