@@ -162,7 +162,7 @@ impl Stream {
             self.output = self.inlet.buffers.take(bytes.len() + 128);
         }
         match &mut self.inlet.tls {
-            Some(tls) => Ok(tls.encrypt(bytes, &mut self.output)?),
+            Some(tls) => Ok(tls.encrypt(&mut self.inlet.records, bytes, &mut self.output)?),
             None => {
                 self.output.extend_from_slice(bytes);
                 Ok(())
@@ -216,7 +216,7 @@ impl Stream {
     /// Ends our side properly: close_notify where there is TLS, then FIN.
     pub(crate) async fn finish(&mut self) {
         if let Some(tls) = &mut self.inlet.tls {
-            tls.close_notify(&mut self.output);
+            tls.close_notify(&mut self.inlet.records, &mut self.output);
         }
         // A peer that is gone needs no goodbye.
         _ = self.flush().await;

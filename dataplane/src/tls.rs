@@ -74,11 +74,12 @@ impl Session {
     ) -> Result<Progress, rustls::Error> {
         let mut done = 0;
         let result = self.process_from(records, &mut done, plain, out);
-        records.drain(..done);
         if result.is_err() {
-            // The alert is queued inside; a second pass encodes it and reports the error again.
-            drop(self.process_from(&mut [], &mut 0, &mut Vec::new(), out));
+            // The alert is queued inside; a second pass encodes it and reports the error again. It gets the
+            // same records: the session remembers where handshake messages lie in them.
+            drop(self.process_from(records, &mut done, &mut Vec::new(), out));
         }
+        records.drain(..done);
         result
     }
 
@@ -103,28 +104,38 @@ impl Session {
         }
     }
 
-    /// Encrypts `plain` behind `out`.
+    /// Encrypts `plain` behind `out`. `records` is what `process` left: the session remembers where the
+    /// parts of an unfinished handshake message lie in it, and panics when they are not there.
     ///
     /// # Errors
     /// When the session may not send application data (handshake not done, or closed).
-    pub(crate) fn encrypt(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), rustls::Error> {
+    pub(crate) fn encrypt(
+        &mut self,
+        records: &mut [u8],
+        plain: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), rustls::Error> {
         self.write(
+            records,
             out,
             plain.len() + (plain.len() / RECORD_PLAIN_MAX + 1) * RECORD_OVERHEAD,
             |writer, room| writer.encrypt(plain, room),
         )
     }
 
-    /// Says close_notify behind `out`.
-    pub(crate) fn close_notify(&mut self, out: &mut Vec<u8>) {
+    /// Says close_notify behind `out`; `records` as for `encrypt`.
+    pub(crate) fn close_notify(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
         // A session that cannot send it any more has nothing to close.
-        drop(self.write(out, RECORD_OVERHEAD + 2, |writer, room| {
-            writer.queue_close_notify(room)
-        }));
+        drop(
+            self.write(records, out, RECORD_OVERHEAD + 2, |writer, room| {
+                writer.queue_close_notify(room)
+            }),
+        );
     }
 
     fn write(
         &mut self,
+        records: &mut [u8],
         out: &mut Vec<u8>,
         room_len: usize,
         put: impl Fn(&mut dyn Writer, &mut [u8]) -> Result<usize, EncryptError>,
@@ -132,13 +143,13 @@ impl Session {
         loop {
             let state = match &mut self.0 {
                 Side::Client(conn) => write_step(
-                    conn.process_tls_records(&mut []).state?,
+                    conn.process_tls_records(records).state?,
                     out,
                     room_len,
                     &put,
                 ),
                 Side::Server(conn) => write_step(
-                    conn.process_tls_records(&mut []).state?,
+                    conn.process_tls_records(records).state?,
                     out,
                     room_len,
                     &put,
