@@ -29,11 +29,12 @@ pub(crate) enum Turn {
 pub(crate) async fn read_head(stream: &mut Stream, limits: &Limits, turn: Turn) -> Heard {
     let mut parser = RequestParser::new(limits.head);
     let silent = stream.input().is_empty();
-    let (time, ends) = match turn {
-        Turn::Next if silent => (limits.keep_alive_time, Ends::Connection),
-        Turn::First | Turn::Next => (limits.head_time, Ends::Reading),
+    let time = match turn {
+        Turn::Next if silent => limits.keep_alive_time,
+        Turn::First | Turn::Next => limits.head_time,
     };
-    stream.socket.alarm.arm(time, ends);
+    // Reading alone: a refusal, and on TLS the close_notify of an idle end, can still be written.
+    stream.socket.alarm.arm(time, Ends::Reading);
     let mut begun = !silent;
     let heard = loop {
         if begun {

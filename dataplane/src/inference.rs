@@ -83,6 +83,7 @@ pub(crate) async fn serve_connect(
         said.action = Action::Deny;
         said.code = Some(code.as_str());
         said.reason = reason;
+        record.close();
         let refusal = Refusal::new(code).host(INFERENCE_HOST).port(443);
         return client::refuse(
             &mut client,

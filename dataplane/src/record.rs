@@ -52,15 +52,20 @@ impl<'a, E> Entry<'a, E> {
 
     /// What is said so far.
     pub(crate) fn said(&mut self) -> &mut E {
-        self.said.as_mut().expect("taken in drop only")
+        self.said.as_mut().expect("taken when closed only")
+    }
+
+    /// Nothing is added any more. For a refusal, whose goodbye may take a second longer than its record should.
+    pub(crate) fn close(&mut self) {
+        if let Some(said) = self.said.take() {
+            push(self.worker, self.sandbox, self.stage, (self.wrap)(said));
+        }
     }
 }
 
 impl<E> Drop for Entry<'_, E> {
     fn drop(&mut self) {
-        if let Some(said) = self.said.take() {
-            push(self.worker, self.sandbox, self.stage, (self.wrap)(said));
-        }
+        self.close();
     }
 }
 

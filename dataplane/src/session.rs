@@ -206,6 +206,7 @@ pub(crate) async fn deny(
         .policy
         .as_deref()
         .map(|policy| Text::new(policy.as_bytes()));
+    record.close();
     let refusal = denial
         .refusal()
         .host(target.host.as_str())

@@ -37,9 +37,13 @@ pub(super) async fn serve(
         said(&head, known),
     );
     let after = match judged(worker, sandbox, client, &head, known, &mut record, begun).await {
-        Ok(after) => after,
+        Ok(after) => {
+            record.said().total = Some(clock::now().saturating_duration_since(begun));
+            after
+        }
         Err(Stop::Gone) => {
             record.said().end = Some(End::ClientGone);
+            record.said().total = Some(clock::now().saturating_duration_since(begun));
             After::Gone
         }
         Err(Stop::Refused(refusal, after)) => {
@@ -47,6 +51,8 @@ pub(super) async fn serve(
             said.action = Action::Deny;
             said.code = Some(refusal.code().as_str());
             said.status = Some(refusal.code().status());
+            said.total = Some(clock::now().saturating_duration_since(begun));
+            record.close();
             client::refuse(client, &worker.limits, &refusal, head.method(), after).await;
             match after {
                 AfterRefusal::KeepOpen => After::Keep,
@@ -54,7 +60,6 @@ pub(super) async fn serve(
             }
         }
     };
-    record.said().total = Some(clock::now().saturating_duration_since(begun));
     match (after, head.persistence()) {
         (After::Keep, Persistence::Close) => After::Close,
         (other, _) => other,
