@@ -1,0 +1,19 @@
+//! The walk of a request, byte by byte: a data plane inside the test, its clients and its upstreams too.
+//!
+//! Apart from the tests beside it because those run the real command and see what a user sees; here the
+//! test holds both ends of every connection, so it can say what came when, and what never came.
+
+#[cfg(test)]
+mod doors;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod heads;
+#[cfg(test)]
+mod inference;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod tunnel;
+#[cfg(test)]
+mod world;
