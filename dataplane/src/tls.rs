@@ -75,12 +75,21 @@ impl Session {
         let mut done = 0;
         let result = self.process_from(records, &mut done, plain, out);
         if result.is_err() {
-            // The alert is queued inside; a second pass encodes it and reports the error again. It gets the
-            // same records: the session remembers where handshake messages lie in them.
-            drop(self.process_from(records, &mut done, &mut Vec::new(), out));
+            self.encode_alert(&mut records[done..], out);
         }
         records.drain(..done);
         result
+    }
+
+    /// After an error: puts the alert that rustls queued behind `out`. One step and no more, because a
+    /// further one would judge the faulty record again.
+    fn encode_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
+        let encoded = match &mut self.0 {
+            Side::Client(conn) => alert_step(conn.process_tls_records(records).state, out),
+            Side::Server(conn) => alert_step(conn.process_tls_records(records).state, out),
+        };
+        // Without an alert the peer sees the end alone.
+        _ = encoded;
     }
 
     fn process_from(
@@ -239,6 +248,16 @@ fn read_step<Data>(
         }
     };
     (discard, Ok(step))
+}
+
+fn alert_step<Data>(
+    state: Result<ConnectionState<'_, '_, Data>, rustls::Error>,
+    out: &mut Vec<u8>,
+) -> Result<(), rustls::Error> {
+    if let ConnectionState::EncodeTlsData(mut data) = state? {
+        encode(&mut data, out)?;
+    }
+    Ok(())
 }
 
 fn write_step<Data>(
