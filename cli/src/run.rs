@@ -26,10 +26,17 @@ use crate::summary;
 
 /// Runs the command and gives the exit code of CLI-6.
 pub(crate) fn run(args: Box<RunArgs>) -> ExitCode {
-    match start(&args) {
+    match hide().and_then(|()| start(&args)) {
         Ok((running, data_plane)) => finish(&args, running, data_plane),
         Err(Stop { code, why }) => print::fail(code, why),
     }
+}
+
+/// No core of this process, which holds the keys, and nobody who traces it but root (SECURITY 38). The fence is
+/// executed and begins anew.
+fn hide() -> Result<(), Stop> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Stop::own)
 }
 
 /// A start that failed.
@@ -303,4 +310,19 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
         print::block(&summary::text(&denied));
     }
     ExitCode::from(outcome.exit_code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SECURITY 38
+    #[test]
+    fn the_process_that_holds_the_keys_cannot_be_dumped() {
+        assert!(hide().is_ok());
+        assert_eq!(
+            rustix::process::dumpable_behavior().unwrap(),
+            rustix::process::DumpableBehavior::NotDumpable
+        );
+    }
 }
