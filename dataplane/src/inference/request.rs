@@ -1,6 +1,7 @@
 //! The request toward the backend: allow-listed fields, the route's credential, the pinned model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy::Route;
 use policy::route::{AuthStyle, Scheme};
@@ -92,7 +93,7 @@ pub(super) async fn send(
             .await;
         let mut result = sent.map_err(|_| Stop::Gone)?;
         if let Ok((upstream, _)) = &mut result {
-            match final_head(client, hangup, upstream, head).await? {
+            match final_head(client, hangup, upstream, head, route.deadlines.idle).await? {
                 Ok(answer) => {
                     return result
                         .map(|(upstream, sent)| Answering {
@@ -167,8 +168,9 @@ async fn final_head(
     hangup: &mut Hangup,
     upstream: &mut Stream,
     request: &RequestHead,
+    idle: Duration,
 ) -> Result<Result<ResponseHead, Failure>, Stop> {
-    loop {
+    for _ in 0..HEADS_MAX {
         let head = match hangup
             .unless(client, next_head(upstream))
             .await
@@ -183,12 +185,13 @@ async fn final_head(
             100 => {}
             102..200 => {
                 if request.version() == wire::Version::Http11 {
-                    relay_interim(client, &head).await?;
+                    relay_interim(client, &head, idle).await?;
                 }
             }
             _ => return Ok(Ok(head)),
         }
     }
+    Ok(Err(Failure::Protocol))
 }
 
 async fn next_head(upstream: &mut Stream) -> Result<ResponseHead, Failure> {
@@ -211,17 +214,29 @@ async fn next_head(upstream: &mut Stream) -> Result<ResponseHead, Failure> {
     }
 }
 
-async fn relay_interim(client: &mut Stream, head: &ResponseHead) -> Result<(), Stop> {
+async fn relay_interim(
+    client: &mut Stream,
+    head: &ResponseHead,
+    idle: Duration,
+) -> Result<(), Stop> {
+    client.put(&write_interim(head)).map_err(|_| Stop::Gone)?;
+    client.socket.alarm.arm(idle, Ends::Connection);
+    let sent = client.flush().await;
+    client.socket.alarm.rest();
+    sent.map_err(|_| Stop::Gone)
+}
+
+/// An interim answer has no body, whatever it says of one (RFC 9110 §8.6).
+fn write_interim(head: &ResponseHead) -> Vec<u8> {
     let mut writer = HeadWriter::response(head.status(), head.reason());
     for field in head
         .fields()
-        .filter(|field| !head.is_hop_by_hop(field.name))
+        .filter(|field| !field.is("content-length") && !head.is_hop_by_hop(field.name))
     {
         // Fields were valid when they were read; one that cannot be written is left out.
         _ = writer.field(field.name, field.value);
     }
-    client.put(&writer.finish()).map_err(|_| Stop::Gone)?;
-    client.flush().await.map_err(|_| Stop::Gone)
+    writer.finish()
 }
 
 fn failed(upstream: &Stream) -> Failure {
@@ -311,5 +326,26 @@ const ALLOWED: [&str; 10] = [
     "x-request-id",
 ];
 
+/// Heads of one answer, interim ones included: an upstream that sends them without end answers nothing.
+const HEADS_MAX: u32 = 128;
+
 /// What is encrypted and written in one step.
 const WRITE_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H1-11: a length in an interim answer would cut the final one.
+    #[test]
+    fn an_interim_answer_announces_no_body() {
+        let text = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: </a>\r\n\r\n";
+        let Parse::Done(head, _) = ResponseParser::new(HeadLimits::upstream()).advance(text) else {
+            panic!("a whole head");
+        };
+        assert_eq!(
+            write_interim(&head),
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        );
+    }
+}
