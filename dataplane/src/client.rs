@@ -79,7 +79,13 @@ pub(crate) async fn refuse(
         return;
     }
     match after {
-        AfterRefusal::KeepOpen => _ = stream.flush().await,
+        AfterRefusal::KeepOpen => {
+            // A client that asks on and never reads must not hold the connection for ever.
+            let time = limits.keep_alive_time;
+            stream.socket.alarm.arm(time, Ends::Connection);
+            _ = stream.flush().await;
+            stream.socket.alarm.rest();
+        }
         AfterRefusal::Close => close_heard(stream, limits).await,
     }
 }
@@ -117,3 +123,6 @@ async fn drain(stream: &mut Stream, limits: &Limits) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
