@@ -188,12 +188,16 @@ impl Stream {
     }
 
     /// Sends all that was put, reading meanwhile, so that an early answer is not missed (TR-017).
-    /// `Some` when the peer spoke, or ended, first: what was not sent is abandoned, and the stream may
-    /// only be read from and closed.
+    /// `Some` when the peer ended first, or the input became what `stops` looks for: what was not sent is
+    /// abandoned, and the stream may only be read from and closed. `stops` must not let the input grow
+    /// without end.
     ///
     /// # Errors
     /// I/O, or records rustls refuses.
-    pub(crate) async fn flush_listening(&mut self) -> Result<Option<Fill>, StreamError> {
+    pub(crate) async fn flush_listening(
+        &mut self,
+        stops: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Fill>, StreamError> {
         let mut sending = pin!(self.socket.write.send_all(std::mem::take(&mut self.output)));
         loop {
             match race(sending.as_mut(), self.socket.read.readable()).await {
@@ -207,8 +211,10 @@ impl Stream {
             let Some(received) = self.inlet.recv_now(&self.socket.read)? else {
                 continue;
             };
-            if let Some(fill) = self.inlet.received(received, &mut self.output)? {
-                return Ok(Some(fill));
+            match self.inlet.received(received, &mut self.output)? {
+                Some(Fill::Bytes) if !stops(&self.inlet.input[self.inlet.taken..]) => {}
+                None => {}
+                Some(fill) => return Ok(Some(fill)),
             }
         }
     }

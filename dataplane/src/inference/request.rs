@@ -142,7 +142,7 @@ async fn transmit(
         waiting += piece.len();
         if waiting >= WRITE_MAX {
             waiting = 0;
-            match upstream.flush_listening().await {
+            match upstream.flush_listening(is_early_answer).await {
                 Ok(None) => {}
                 // An early answer: what is left of the body is not wanted any more (H1-12).
                 Ok(Some(Fill::Bytes)) => return Ok((upstream, Sent::Part)),
@@ -152,13 +152,28 @@ async fn transmit(
     }
     // A small request fits the socket's buffer: nothing can be missed while it is sent.
     let rest = match body.len() > WRITE_MAX as u64 {
-        true => upstream.flush_listening().await,
+        true => upstream.flush_listening(is_early_answer).await,
         false => upstream.flush().await.map(|()| None),
     };
     match rest {
         Ok(None) => Ok((upstream, Sent::Whole)),
         Ok(Some(Fill::Bytes)) => Ok((upstream, Sent::Part)),
         Ok(Some(Fill::End | Fill::Cut)) | Err(_) => Err(failed(&upstream)),
+    }
+}
+
+/// Whether these bytes, which came before the request was sent whole, are its answer: then the rest is not wanted.
+/// Interim answers are none, and an upstream that says `100` of its own accord waits for that rest.
+fn is_early_answer(input: &[u8]) -> bool {
+    let limits = HeadLimits::upstream();
+    let mut parser = ResponseParser::new(limits);
+    let mut rest = input;
+    loop {
+        match parser.advance(rest) {
+            Parse::Done(head, used) if head.is_interim() => rest = rest.get(used..).unwrap_or(&[]),
+            Parse::Done(..) | Parse::Bad(_) => return true,
+            Parse::More => return input.len() > limits.head_bytes_max,
+        }
     }
 }
 
@@ -335,6 +350,21 @@ const WRITE_MAX: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// H1-11, H1-12: only a final answer ends the sending of a request.
+    #[test]
+    fn an_interim_answer_does_not_end_the_request() {
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nLink: </a>\r\n\r\n";
+        let last = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+        let both = [&interim[..], last].concat();
+        for end in 0..both.len() {
+            assert!(!is_early_answer(&both[..end]), "{end} bytes");
+        }
+        assert!(is_early_answer(&both));
+        assert!(is_early_answer(b"nonsense"));
+        assert!(is_early_answer(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"));
+        assert!(is_early_answer(&interim.repeat(2_000)));
+    }
 
     /// H1-11: a length in an interim answer would cut the final one.
     #[test]
