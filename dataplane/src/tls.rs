@@ -81,15 +81,22 @@ impl Session {
         result
     }
 
-    /// After an error: puts the alert that rustls queued behind `out`. One step and no more, because a
-    /// further one would judge the faulty record again.
+    /// After an error: puts what rustls queued behind `out`, up to the alert and no further, because a
+    /// step beyond it would judge the faulty record again.
     fn encode_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
-        let encoded = match &mut self.0 {
-            Side::Client(conn) => alert_step(conn.process_tls_records(records).state, out),
-            Side::Server(conn) => alert_step(conn.process_tls_records(records).state, out),
-        };
-        // Without an alert the peer sees the end alone.
-        _ = encoded;
+        loop {
+            let start = out.len();
+            let encoded = match &mut self.0 {
+                Side::Client(conn) => alert_step(conn.process_tls_records(records).state, out),
+                Side::Server(conn) => alert_step(conn.process_tls_records(records).state, out),
+            };
+            // A handshake or change_cipher_spec record goes before the alert, which is one itself or, once
+            // there are keys, an encrypted record. Without an alert the peer sees the end alone.
+            let is_before_alert = matches!(out.get(start), Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE)));
+            if encoded.is_err() || !is_before_alert {
+                return;
+            }
+        }
     }
 
     fn process_from(
@@ -310,6 +317,10 @@ fn encode<Data>(
         .map(|written| out.truncate(start + written))
         .map_err(|error| rustls::Error::General(error.to_string()))
 }
+
+/// Content types of RFC 8446 §5.1.
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const HANDSHAKE: u8 = 22;
 
 /// RFC 8446 §5.1.
 const RECORD_PLAIN_MAX: usize = 16 * 1024;
