@@ -67,3 +67,32 @@ async fn contained(work: impl Future<Output = ()>) {
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// SECURITY 50: a panic in one task ends one connection only.
+    #[test]
+    fn a_panic_in_one_task_leaves_the_others_running() {
+        let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+            .enable_timer()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let served = Rc::new(Cell::new(0));
+            for turn in 0..100 {
+                let served = Rc::clone(&served);
+                monoio::spawn(contained(async move {
+                    monoio::time::sleep(Duration::from_millis(1)).await;
+                    assert!(turn % 2 == 0, "an injected panic");
+                    served.set(served.get() + 1);
+                }));
+            }
+            monoio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(served.get(), 50);
+        });
+    }
+}
