@@ -25,6 +25,8 @@ pub(crate) struct Stream {
 /// The receiving side: TLS session, incomplete records, plain bytes not consumed yet.
 struct Inlet {
     tls: Option<Session>,
+    /// The peer said close_notify, which the session tells once, maybe together with the last bytes.
+    is_closed: bool,
     buffers: Rc<Buffers>,
     records: Vec<u8>,
     input: Vec<u8>,
@@ -70,6 +72,7 @@ impl Stream {
     pub(crate) fn plain(socket: Socket, buffers: &Rc<Buffers>) -> Stream {
         let inlet = Inlet {
             tls: None,
+            is_closed: false,
             buffers: Rc::clone(buffers),
             records: Vec::new(),
             input: Vec::new(),
@@ -129,6 +132,9 @@ impl Stream {
     /// I/O, or records rustls refuses.
     pub(crate) async fn fill(&mut self) -> Result<Fill, StreamError> {
         loop {
+            if self.inlet.is_closed {
+                return Ok(Fill::End);
+            }
             self.socket.read.readable().await?;
             let received = self.inlet.recv(&mut self.socket.read).await?;
             let fill = self.inlet.received(received, &mut self.output);
@@ -362,20 +368,21 @@ impl Inlet {
         output: &mut Vec<u8>,
     ) -> Result<Option<Fill>, StreamError> {
         if received == 0 {
-            return Ok(Some(if self.tls.is_some() {
-                Fill::Cut
-            } else {
+            return Ok(Some(if self.tls.is_none() || self.is_closed {
                 Fill::End
+            } else {
+                Fill::Cut
             }));
         }
         if self.tls.is_none() {
             return Ok(Some(Fill::Bytes));
         }
         let before = self.input.len();
-        match self.decrypt(output)? {
-            _ if self.input.len() > before => Ok(Some(Fill::Bytes)),
-            Progress::PeerClosed => Ok(Some(Fill::End)),
-            Progress::Open | Progress::Handshaking => Ok(None),
+        self.decrypt(output)?;
+        if self.input.len() > before {
+            Ok(Some(Fill::Bytes))
+        } else {
+            Ok(self.is_closed.then_some(Fill::End))
         }
     }
 
@@ -387,6 +394,7 @@ impl Inlet {
             self.input = self.buffers.take(self.records.len());
         }
         let progress = tls.process(&mut self.records, &mut self.input, output);
+        self.is_closed |= matches!(progress, Ok(Progress::PeerClosed));
         if self.records.is_empty() {
             self.buffers.give(std::mem::take(&mut self.records));
         }
