@@ -130,8 +130,10 @@ impl Run<'_> {
         let mut piece = Vec::new();
         loop {
             piece.clear();
-            let Ok(used) = body.take(upstream.input(), |bytes| piece.extend_from_slice(bytes))
-            else {
+            let taken = body.take(upstream.input(), |bytes| piece.extend_from_slice(bytes));
+            let Ok(used) = taken else {
+                // What came before the fault was sent in good faith.
+                self.pass(&mut piece, false);
                 return self.cut(client).await;
             };
             upstream.consume(used);
