@@ -32,6 +32,9 @@ enum Right {
     Write,
 }
 
+const ROOT_WORKDIR: &str = "the root is not made writable as a working directory; start elsewhere, pass `--workdir`, or \
+                            list what is needed";
+
 /// The newest rights this crate knows. The kernel is asked which of them it knows.
 const NEWEST: ABI = ABI::V10;
 
@@ -49,7 +52,10 @@ impl Rules {
         for listed in &spec.filesystem.read_write {
             rules.list(listed, Right::Write)?;
         }
-        if spec.filesystem.include_workdir {
+        if spec.filesystem.include_workdir && spec.workdir_is_root() {
+            rules.skip(Path::new("/"), ROOT_WORKDIR, Origin::Author)?;
+        }
+        if spec.grants_workdir() {
             let copy = workdir
                 .try_clone()
                 .map_err(Step::Workdir.because("descriptor"))?;
@@ -112,21 +118,25 @@ impl Rules {
     fn list(&mut self, listed: &Listed, right: Right) -> Result<(), Failure> {
         match open_path(&listed.path) {
             Ok(path) => self.rules.push((path, right)),
-            Err(error) => {
-                let degrades = listed.origin == Origin::Author;
-                if degrades && self.compatibility == Compatibility::HardRequirement {
-                    let path = listed.path.display();
-                    return Err(Step::Path.failed(format!(
-                        "{path}: {error}, and `landlock.compatibility` is `hard_requirement`"
-                    )));
-                }
-                self.skipped.push(Skipped {
-                    path: listed.path.clone(),
-                    reason: error.to_string(),
-                    degrades,
-                });
-            }
+            Err(error) => self.skip(&listed.path, &error.to_string(), listed.origin)?,
         }
+        Ok(())
+    }
+
+    /// Notes a path without a rule, which an author under `hard_requirement` does not accept.
+    fn skip(&mut self, path: &Path, reason: &str, origin: Origin) -> Result<(), Failure> {
+        let degrades = origin == Origin::Author;
+        if degrades && self.compatibility == Compatibility::HardRequirement {
+            let path = path.display();
+            return Err(Step::Path.failed(format!(
+                "{path}: {reason}, and `landlock.compatibility` is `hard_requirement`"
+            )));
+        }
+        self.skipped.push(Skipped {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+            degrades,
+        });
         Ok(())
     }
 

@@ -114,6 +114,19 @@ impl Terminal {
     }
 }
 
+impl Spec {
+    /// Whether the working directory is read-write. The root never is: a command started in `/` would have every file
+    /// and every socket of the caller.
+    pub(crate) fn grants_workdir(&self) -> bool {
+        self.filesystem.include_workdir && !self.workdir_is_root()
+    }
+
+    /// In whatever spelling.
+    pub(crate) fn workdir_is_root(&self) -> bool {
+        std::fs::canonicalize(&self.workdir).is_ok_and(|path| path.parent().is_none())
+    }
+}
+
 impl fmt::Debug for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();

@@ -54,7 +54,7 @@ impl Kept {
             .iter()
             .flat_map(|listed| spellings(&listed.path))
             .collect();
-        if spec.filesystem.include_workdir {
+        if spec.grants_workdir() {
             writable.extend(spellings(&spec.workdir));
         }
         let mut all = writable.clone();

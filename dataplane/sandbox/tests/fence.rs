@@ -776,6 +776,28 @@ fn the_runtime_directories_of_others_are_not_visible() {
     }
 }
 
+/// SBX-3: who starts in `/`, as services do, does not give everything away.
+#[test]
+fn the_root_is_not_granted_as_a_working_directory() {
+    for starter in starters() {
+        let scene = Scene::new(starter);
+        for spelling in ["/", "/usr/..", "//."] {
+            let secret = scene.path("secret/file").display().to_string();
+            let mut spec = scene.spec(&["sh", "-c", &format!("pwd -P; cat {secret}")]);
+            spec.workdir = spelling.into();
+            let run = scene.run(&spec);
+            assert_eq!(run.stdout(), "/", "{starter:?} {spelling}");
+            assert!(
+                run.told.to_string().contains("working directory"),
+                "{}",
+                run.told
+            );
+            spec.compatibility = Compatibility::HardRequirement;
+            assert_eq!(scene.run(&spec).code(), 125, "{starter:?} {spelling}");
+        }
+    }
+}
+
 /// A3: nor can the place be taken where the same user's next sandbox may have its own.
 #[test]
 fn the_other_place_for_runtime_directories_is_closed() {
