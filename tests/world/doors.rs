@@ -345,3 +345,110 @@ fn a_backend_behind_tls_is_verified_reused_and_resumed() {
         assert_eq!(verdict(&answer(&mut client)), "502 upstream_tls_failed");
     });
 }
+
+/// TLS-4, TR-029: older stacks are served, and resume as well.
+#[test]
+fn a_client_of_tls_1_2_is_served_and_resumes() {
+    play(|_| {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject;
+        let world = mocked();
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(world.ca_pem().as_bytes()).unwrap())
+            .unwrap();
+        let config =
+            rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let config = Arc::new(config);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut client = inside(world.direct(), Arc::clone(&config));
+            assert_eq!(ask(&mut client, &get("/v1/models")).status(), 200);
+            let conn = &client.stream.conn;
+            assert_eq!(
+                conn.protocol_version(),
+                Some(rustls::ProtocolVersion::TLSv1_2)
+            );
+            assert_eq!(conn.handshake_kind(), Some(kind));
+            client.stream.conn.send_close_notify();
+            client.stream.flush().unwrap();
+            assert_eq!(drain(&mut client.stream).1, Ending::Clean);
+        }
+    });
+}
+
+/// LIM TLS handshake, INF-20, TR-091
+#[test]
+fn a_backend_that_never_completes_its_handshake_is_502_in_time() {
+    play(|_| {
+        let world = Setup::new()
+            .host("10.99.0.80 model.test")
+            .routes(&route(
+                "https://model.test:8443/v1",
+                "allow_private_endpoint: true",
+            ))
+            .limit(|limits| limits.handshake_time = std::time::Duration::from_millis(400))
+            .open();
+        let listener = Upstream::bind("10.99.0.80:8443");
+        let mut client = world.inside();
+        client.stream.write_all(&get("/v1/models")).unwrap();
+        let mut mute = listener.accept();
+        assert_eq!(verdict(&answer(&mut client)), "502 upstream_tls_failed");
+        let (hello, ending) = drain(&mut mute);
+        assert_eq!((hello.first(), ending == Ending::Open), (Some(&22), false));
+    });
+}
+
+/// E5 of the style: a handshake message that comes in pieces while a body is sent.
+#[test]
+fn a_backend_whose_ticket_comes_in_pieces_is_waited_for() {
+    play(|scene| {
+        let world = Setup::new()
+            .host("10.99.0.80 model.test")
+            .routes(&route(
+                "https://model.test:8443/v1",
+                "allow_private_endpoint: true",
+            ))
+            .open();
+        let listener = Upstream::bind("10.99.0.80:8443");
+        let mut config = scene.authority().server(&["model.test"]).as_ref().clone();
+        config.max_fragment_size = Some(64);
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+        let mut client = world.inside();
+        let body = format!("{{\"a\":\"{}\"}}", "y".repeat(20 << 20));
+        let sending = post("/v1/messages", &body);
+        let found = std::thread::scope(|scope| {
+            let client = &mut client;
+            let asked = scope.spawn(move || ask(client, &sending));
+            let mut socket = listener.accept();
+            let mut conn = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            while conn.is_handshaking() {
+                if conn.wants_write() {
+                    conn.write_tls(&mut socket).unwrap();
+                } else {
+                    conn.read_tls(&mut socket).unwrap();
+                    conn.process_new_packets().unwrap();
+                }
+            }
+            let mut tickets = Vec::new();
+            while conn.wants_write() {
+                conn.write_tls(&mut tickets).unwrap();
+            }
+            // The first record of several, and the rest once the body is here.
+            let first = 5 + usize::from(u16::from_be_bytes([tickets[3], tickets[4]]));
+            assert!(tickets.len() > 2 * first, "a ticket of several records");
+            socket.write_all(&tickets[..first]).unwrap();
+            let mut call = Reader::new(rustls::StreamOwned::new(conn, socket));
+            let sent = request(&mut call);
+            assert_eq!(
+                sent.body.len(),
+                body.len() + format!("\"model\":\"{MODEL}\",").len()
+            );
+            call.stream.sock.write_all(&tickets[first..]).unwrap();
+            reply(&mut call, "200 OK", "{}");
+            asked.join().unwrap()
+        });
+        assert_eq!(found.status(), 200);
+    });
+}

@@ -617,3 +617,86 @@ fn a_connection_is_never_shared_between_credentials() {
         assert!(!matches!(first.stream.read(&mut probe), Ok(1)));
     });
 }
+
+/// TR-009, RF-5, H-13: an answer is the same however it is cut.
+#[test]
+fn an_answer_in_single_bytes_is_the_same_answer() {
+    play(|_| {
+        let world = Setup::new().backend("").open();
+        let backend = Upstream::backend();
+        let mut client = world.inside();
+        let mut call = under_way(&mut client, &backend, CHAT);
+        let text = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6;a=b\r\ndata: \r\n4\r\n1\r\n\n\r\n0\r\nx-checksum: 1\r\n\r\n";
+        for byte in text.bytes() {
+            call.stream.write_all(&[byte]).unwrap();
+            thread::sleep(Duration::from_millis(2));
+        }
+        let found = answer(&mut client);
+        assert_eq!(found.text(), "data: 1\r\n\n");
+        assert!(found.body_wire.ends_with(b"0\r\nx-checksum: 1\r\n\r\n"));
+        // The connection is whole and kept.
+        client.stream.write_all(&get("/v1/models")).unwrap();
+        assert_eq!(request(&mut call).target(), "/v1/models");
+    });
+}
+
+/// LIM, RTE-9: idle connections to a backend are bounded.
+#[test]
+fn no_more_idle_connections_are_kept_than_the_limit() {
+    play(|_| {
+        let world = Setup::new()
+            .backend("")
+            .limit(|limits| limits.pool_idle_per_key_max = 1)
+            .open();
+        let backend = Upstream::backend();
+        let mut clients = [world.inside(), world.inside()];
+        let mut calls: Vec<_> = clients
+            .iter_mut()
+            .map(|client| under_way(client, &backend, CHAT))
+            .collect();
+        for (client, call) in clients.iter_mut().zip(&mut calls) {
+            reply(call, "200 OK", "{}");
+            assert_eq!(answer(client).status(), 200);
+        }
+        assert_ne!(
+            drain(&mut calls[1].stream).1,
+            Ending::Open,
+            "the second is let go"
+        );
+        clients[0].stream.write_all(&get("/v1/models")).unwrap();
+        assert_eq!(
+            request(&mut calls[0]).target(),
+            "/v1/models",
+            "the first is kept"
+        );
+    });
+}
+
+/// INF-23 where the backend is behind TLS and silent.
+#[test]
+fn a_client_that_leaves_during_the_backends_handshake_ends_it() {
+    play(|_| {
+        let world = Setup::new()
+            .host("10.99.0.80 model.test")
+            .routes(&route(
+                "https://model.test:8443/v1",
+                "allow_private_endpoint: true",
+            ))
+            .open();
+        let listener = Upstream::bind("10.99.0.80:8443");
+        let mut client = world.inside();
+        client.stream.write_all(&get("/v1/models")).unwrap();
+        let mut mute = listener.accept();
+        let mut first = [0; 1];
+        mute.read_exact(&mut first).unwrap();
+        let since = Instant::now();
+        drop(client);
+        assert_ne!(drain(&mut mute).1, Ending::Open);
+        assert!(
+            since.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            since.elapsed()
+        );
+        assert_eq!(world.end().one("INFERENCE")["end"], "client_gone");
+    });
+}

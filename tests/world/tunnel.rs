@@ -13,6 +13,7 @@ use crate::world::client::{
     self, Ending, connect_head, drain, established, expect, expect_silence, refused, tunnel,
     verdict,
 };
+use crate::world::names::Names;
 use crate::world::upstream::{Upstream, reset};
 use crate::world::{Setup, World};
 
@@ -624,6 +625,105 @@ fn a_caller_that_cannot_be_found_is_refused() {
         assert_eq!(
             (&record["code"], &record["sandbox_id"], &record["binary"]),
             (&"identity_unavailable".into(), &"blind".into(), &"-".into())
+        );
+    });
+}
+
+/// AL-11, AL-14, DST-5, DST-10: the address that was judged is the one that is dialled, and each request asks anew
+/// where nothing may be remembered.
+#[test]
+fn a_name_that_changes_its_answer_is_judged_by_the_answer_it_is_dialled_with() {
+    play(|_| {
+        let world = Setup::new()
+            .allow(
+                "turn",
+                "{host: turn.example, port: 7000, allowed_ips: [10.99.0.0/24]}",
+            )
+            .open();
+        let upstream = Upstream::bind(PEER);
+        let names = Names::start([10, 99, 0, 7].into(), [127, 0, 0, 1].into());
+        let mut client = tunnel(&world, "turn.example:7000").unwrap();
+        let mut peer = upstream.accept();
+        client.write_all(b"hello").unwrap();
+        expect(&mut peer, b"hello");
+        assert_eq!(names.asked(), 1, "one look-up a request");
+        assert_eq!(
+            verdict(&refused(&world, "turn.example:7000")),
+            "403 destination_denied always_blocked"
+        );
+        assert!(upstream.is_untouched());
+    });
+}
+
+/// DST-9, RFC 8305 §5: an address that does not answer does not hold back the next one.
+#[test]
+fn a_silent_first_address_costs_the_stagger_and_not_the_dial_time() {
+    play(|_| {
+        let world = Setup::new()
+            .host("10.99.0.10 two.test")
+            .host("10.99.0.7 two.test")
+            .allow(
+                "two",
+                "{host: two.test, port: 7000, allowed_ips: [10.99.0.0/24]}",
+            )
+            .open();
+        let _full = full_listener("10.99.0.10:7000");
+        let upstream = Upstream::bind(PEER);
+        let since = Instant::now();
+        let _client = tunnel(&world, "two.test:7000").unwrap();
+        assert!(
+            since.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            since.elapsed()
+        );
+        drop(upstream.accept());
+    });
+}
+
+/// LOG-1, LOG-2: what the two records of a tunnel say.
+#[test]
+fn an_allowed_tunnel_is_recorded_once_when_it_opens_and_once_when_it_ends() {
+    play(|_| {
+        let world = Setup::new()
+            .host("10.99.0.7 peer.test")
+            .allow(
+                "the-entry",
+                "{host: peer.test, port: 7000, allowed_ips: [10.99.0.0/24]}",
+            )
+            .open();
+        let upstream = Upstream::bind(PEER);
+        let client = tunnel(&world, "PEER.test.:7000").unwrap();
+        let source = client.local_addr().unwrap().port();
+        drop((client, upstream.accept()));
+        let ended = world.end();
+        assert_eq!(ended.records.len(), 2, "{:#?}", ended.outline());
+        let record = ended.one("CONNECT");
+        let program = std::env::current_exe().unwrap();
+        for (key, value) in [
+            ("stage", "relay"),
+            ("action", "allow"),
+            ("dst_host", "peer.test"),
+            ("policy", "the-entry"),
+            ("engine", "rego"),
+            ("src_addr", "127.0.0.1"),
+            ("sandbox_id", "walk"),
+            ("code", "-"),
+            ("reason", "-"),
+            ("binary", program.to_str().unwrap()),
+        ] {
+            assert_eq!(record[key], value, "{key}: {record}");
+        }
+        assert_eq!(
+            (&record["dst_port"], &record["src_port"]),
+            (&7000.into(), &source.into())
+        );
+        assert_eq!(record["binary_pid"], std::process::id());
+        assert_eq!(record["binary_sha256"].as_str().unwrap().len(), 64);
+        assert!(record["policy_version"].as_str().unwrap().len() > 8);
+        let closed = ended.one("TUNNEL_CLOSED");
+        assert_eq!(
+            (&closed["dst_host"], &closed["end"]),
+            (&"peer.test".into(), &"normal".into())
         );
     });
 }

@@ -7,6 +7,7 @@
 //! **Invariant:** limits and deadlines are values handed in, so the product runs the code it always runs.
 
 pub(crate) mod client;
+pub(crate) mod names;
 pub(crate) mod upstream;
 
 use std::collections::HashMap;
