@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -20,7 +21,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recu
 
 use crate::mounts::read_only;
 use crate::report::{Failure, Step};
-use crate::spec::Spec;
+use crate::spec::{Origin, Spec};
 
 /// Entries of one directory that are covered one by one; with more, the directory is shown anew.
 const COVERS_MAX: usize = 1024;
@@ -48,10 +49,12 @@ impl Kept {
                 .flatten()
                 .collect::<Vec<_>>()
         };
-        let mut writable: BTreeSet<PathBuf> = spec
-            .filesystem
+        let lists = &spec.filesystem;
+        // Why not the baseline: nobody asked for the terminal multiplexer and the agents that listen in `/tmp`.
+        let mut writable: BTreeSet<PathBuf> = lists
             .read_write
             .iter()
+            .filter(|listed| listed.origin == Origin::Author)
             .flat_map(|listed| spellings(&listed.path))
             .collect();
         if spec.grants_workdir() {
@@ -59,9 +62,10 @@ impl Kept {
         }
         let mut all = writable.clone();
         all.extend(
-            spec.filesystem
-                .read_only
+            lists
+                .read_write
                 .iter()
+                .chain(&lists.read_only)
                 .flat_map(|listed| spellings(&listed.path)),
         );
         all.extend(spellings(&spec.runtime_dir));
@@ -111,9 +115,12 @@ pub(crate) fn draw(kept: &Kept, sockets: &[PathBuf], stage: &Path) -> Result<(),
     walk(Path::new("/"), kept, &covers)?;
     // Why after the walk: only those that a listed directory still shows are left to cover.
     for socket in sockets.iter().filter(|socket| kept.shows(socket)) {
-        if !socket
-            .ancestors()
-            .any(|above| kept.writable.contains(above))
+        // Why: the table also has the names that others gave to sockets in mounts of their own.
+        let is_socket = fs::symlink_metadata(socket).is_ok_and(|it| it.file_type().is_socket());
+        if is_socket
+            && !socket
+                .ancestors()
+                .any(|above| kept.writable.contains(above))
         {
             covers.put(&covers.file, socket)?;
         }

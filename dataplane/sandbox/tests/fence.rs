@@ -798,6 +798,38 @@ fn the_root_is_not_granted_as_a_working_directory() {
     }
 }
 
+/// SBX-3: `/tmp` is in every sandbox, and what the caller's other programs listen on there is not.
+#[test]
+fn a_host_socket_in_the_baseline_is_not_connected() {
+    for starter in starters() {
+        let scene = Scene::new(starter);
+        let path = scene.path("socket");
+        let _bound = UnixListener::bind(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let text = path.display().to_string();
+        let attempt = |listed| {
+            let mut spec =
+                scene.spec(&[scene::PROBE, "probe", "1", "none", &text, &text, "", "", ""]);
+            spec.filesystem.read_write.push(listed);
+            let out = scene.run(&spec).stdout();
+            let answer = out
+                .lines()
+                .find_map(|line| line.strip_prefix("unix_path_0 "));
+            answer.map(str::to_owned)
+        };
+        assert_eq!(
+            attempt(Listed::baseline("/tmp")).as_deref(),
+            Some("13"),
+            "{starter:?}"
+        );
+        assert_eq!(
+            attempt(Listed::author("/tmp")).as_deref(),
+            Some("0"),
+            "{starter:?}"
+        );
+    }
+}
+
 /// A3: nor can the place be taken where the same user's next sandbox may have its own.
 #[test]
 fn the_other_place_for_runtime_directories_is_closed() {
