@@ -175,7 +175,7 @@ impl Report {
 
 fn time(us: f64) -> String {
     match us {
-        us if us == 0.0 => "-".to_owned(),
+        0.0 => "-".to_owned(),
         us if us < 10.0 => format!("{us:.1}"),
         us => format!("{us:.0}"),
     }
