@@ -243,8 +243,12 @@ fn filesystem(document: &PolicyDocument, added: &[String]) -> Filesystem {
     let Some(filesystem) = &document.filesystem else {
         return Filesystem::default();
     };
+    // The restrictive default has no author: nobody who wrote `/tmp` meant the sockets in it.
+    let mut restrictive = PolicyDocument::restrictive_default();
+    restrictive.complete();
+    let ours = restrictive.filesystem.as_ref() == Some(filesystem);
     let listed = |path: &policy::document::PolicyPath| {
-        if added.iter().any(|added| added == path.as_str()) {
+        if ours || added.iter().any(|added| added == path.as_str()) {
             Listed::baseline(path.as_str())
         } else {
             Listed::author(path.as_str())
@@ -315,6 +319,30 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// BAS-1, SBX-3
+    #[test]
+    fn only_what_a_policy_lists_is_its_authors() {
+        let mut default = PolicyDocument::restrictive_default();
+        let added = default.complete();
+        let of_nobody = filesystem(&default, &added);
+        let text = "version: 1\nfilesystem_policy: { read_write: [/tmp, /mine] }\n";
+        let mut written = policy::parse(text, "policy.yaml").unwrap().document;
+        let added = written.complete();
+        let of_author = filesystem(&written, &added);
+        let authored = |listed: &[Listed]| {
+            let authors = listed
+                .iter()
+                .filter(|listed| listed.origin == sandbox::Origin::Author);
+            authors
+                .map(|listed| listed.path.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        assert!(!of_nobody.read_write.is_empty());
+        assert_eq!(authored(&of_nobody.read_write), [""; 0]);
+        assert_eq!(authored(&of_nobody.read_only), [""; 0]);
+        assert_eq!(authored(&of_author.read_write), ["/tmp", "/mine"]);
+    }
 
     /// SECURITY 38
     #[test]
