@@ -1,14 +1,20 @@
-//! What is bounded: requests, tokens, calls at once, memory under a slow reader.
+//! What is bounded: connections, descriptors, requests, tokens, calls at once, memory under a slow reader.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::play;
 
-use crate::world::client::{Ending, answer, ask, drain, get, post, verdict};
+use crate::heads::refusal;
+use crate::world::client::{
+    Ending, answer, ask, connect_head, drain, established, get, post, tunnel, verdict,
+};
 use crate::world::upstream::{Call, Upstream, begin_events, reply, send_chunk};
 use crate::world::{MODEL, Setup, route};
+
+const PEER: &str = "10.99.0.7:7000";
 
 /// IR-19, INF-25
 #[test]
@@ -276,4 +282,129 @@ fn resident_kib() -> u64 {
         .find(|line| line.starts_with("VmRSS"))
         .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// LIM open connections, TR-092, INF-2
+#[test]
+fn a_connection_beyond_the_cap_is_503_with_retry_after_and_the_others_go_on() {
+    play(|_| {
+        let world = Setup::new()
+            .allow_port(7000)
+            .limit(|limits| limits.connections_per_sandbox_max = 3)
+            .open();
+        let upstream = Upstream::bind(PEER);
+        let mut open: Vec<_> = (0..3)
+            .map(|_| (tunnel(&world, PEER).unwrap(), upstream.accept()))
+            .collect();
+        let mut client = world.proxy();
+        client.write_all(&connect_head(PEER)).unwrap();
+        let refusal = refusal(client);
+        assert_eq!(verdict(&refusal), "503 capacity_exceeded");
+        assert_eq!(refusal.field("retry-after").as_deref(), Some("1"));
+        let (client, peer) = &mut open[0];
+        client.write_all(b"go on").unwrap();
+        let mut heard = [0; 5];
+        peer.read_exact(&mut heard).unwrap();
+        // One leaves, one comes.
+        open.pop();
+        let since = Instant::now();
+        loop {
+            let mut client = world.proxy();
+            client.write_all(&connect_head(PEER)).unwrap();
+            match established(client) {
+                Ok(_) => break,
+                Err(refusal) => assert_eq!(verdict(&refusal), "503 capacity_exceeded"),
+            }
+            assert!(since.elapsed() < Duration::from_secs(5));
+            thread::sleep(Duration::from_millis(20));
+        }
+        drop(open);
+        let ended = world.end();
+        assert!(
+            ended
+                .of("REFUSED")
+                .iter()
+                .all(|record| record["code"] == "capacity_exceeded")
+        );
+        assert_eq!(ended.of("CONNECT").len(), 4);
+    });
+}
+
+/// TR-090, LIM-1
+#[test]
+fn running_out_of_descriptors_delays_accepting_and_never_ends_it() {
+    use rustix::net::{AddressFamily, SocketType, connect, socket};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    play(|_| {
+        let world = Setup::new().allow_port(7000).open();
+        let upstream = Upstream::bind(PEER);
+        let (mut client, mut peer) = (tunnel(&world, PEER).unwrap(), upstream.accept());
+        // Sockets first, then the limit, then the connections: only accept(2) needs a descriptor.
+        let address: std::net::SocketAddrV4 = "127.0.0.1:3128".parse().unwrap();
+        let waiting: Vec<_> = (0..8)
+            .map(|_| socket(AddressFamily::INET, SocketType::STREAM, None).unwrap())
+            .collect();
+        let mut clock = Clock::of("worker-0");
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(8),
+                maximum: before.maximum,
+            },
+        )
+        .unwrap();
+        for socket in &waiting {
+            connect(socket, &address).unwrap();
+        }
+        let (begun, cpu) = (Instant::now(), clock.ticks());
+        while begun.elapsed() < Duration::from_millis(1_500) {
+            client.write_all(b"ping").unwrap();
+            let mut word = [0; 4];
+            peer.read_exact(&mut word).unwrap();
+            thread::sleep(Duration::from_millis(50));
+        }
+        let spent = clock.ticks() - cpu;
+        assert!(
+            spent < 50,
+            "{spent} ticks of 10 ms in 1.5 s: the accept loop spins"
+        );
+        setrlimit(Resource::Nofile, before).unwrap();
+        for (at, socket) in waiting.into_iter().enumerate() {
+            let mut stream = crate::world::client::prepared(TcpStream::from(socket));
+            stream.write_all(&connect_head(PEER)).unwrap();
+            match established(stream) {
+                Ok(_) => drop(upstream.accept()),
+                // The accept that waited all the time had its descriptor already; nobody could be looked up then.
+                Err(refusal) => assert_eq!(
+                    (at, verdict(&refusal)),
+                    (0, "403 identity_unavailable".to_owned())
+                ),
+            }
+        }
+    });
+}
+
+/// User and system time of a thread of this process; holds its file open.
+struct Clock(std::fs::File);
+
+impl Clock {
+    fn of(name: &str) -> Clock {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let mut paths = tasks.map(|task| task.path());
+        let path = paths.find(|path| {
+            std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+        });
+        Clock(std::fs::File::open(path.unwrap().join("stat")).unwrap())
+    }
+
+    /// In ticks of the clock (10 ms).
+    fn ticks(&mut self) -> u64 {
+        let mut stat = String::new();
+        self.0.rewind().unwrap();
+        self.0.read_to_string(&mut stat).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<_> = rest.split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
 }

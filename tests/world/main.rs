@@ -4,6 +4,14 @@
 //! test holds both ends of every connection, so it can say what came when, and what never came.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod backend_tls;
+#[cfg(test)]
+mod cuts;
+#[cfg(test)]
+mod dial;
+#[cfg(test)]
 mod doors;
 #[cfg(test)]
 mod faults;
@@ -13,6 +21,14 @@ mod heads;
 mod inference;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod pool;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod tunnel;
 #[cfg(test)]

@@ -73,6 +73,31 @@ impl Upstream {
     }
 }
 
+/// A backend whose one connection is kept alive.
+pub(crate) struct Kept {
+    pub(crate) listener: Upstream,
+    pub(crate) call: Option<Call>,
+}
+
+impl Kept {
+    /// Listens; nobody has called yet.
+    pub(crate) fn start() -> Kept {
+        Kept {
+            listener: Upstream::backend(),
+            call: None,
+        }
+    }
+
+    /// The next request, on the same connection as the one before.
+    pub(crate) fn request(&mut self) -> Message {
+        let listener = &self.listener;
+        let call = self
+            .call
+            .get_or_insert_with(|| Reader::new(listener.accept()));
+        request(call)
+    }
+}
+
 /// The next request of a connection.
 pub(crate) fn request<S: std::io::Read>(call: &mut Reader<S>) -> Message {
     read_request(call, |_| {}).expect("a whole request")
