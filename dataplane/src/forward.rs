@@ -143,6 +143,7 @@ async fn exchange(
     let refused = |code| Failed::Refused(Denial::code(code));
     let request = write_request(head, target).map_err(|_| refused(Code::BadRequest))?;
     let answering = Cell::new(false);
+    let writing = client.socket.writing_alarm(&worker.deadlines);
     let (client_alarm, client_in, client_out) = client.split_plain();
     let (upstream_alarm, upstream_in, upstream_out) = upstream.split_plain();
     let mut up = std::pin::pin!(
@@ -160,6 +161,7 @@ async fn exchange(
             upstream: upstream_in,
             client: client_out,
             alarm: upstream_alarm,
+            writing: &writing,
             limits: &worker.limits,
             head,
             answering: &answering,
@@ -265,6 +267,7 @@ struct Down<'a> {
     upstream: PlainIn<'a>,
     client: &'a mut Writing,
     alarm: &'a Alarm,
+    writing: &'a Alarm,
     limits: &'a Limits,
     head: &'a RequestHead,
     /// Set when the first byte of the final answer is sent.
@@ -290,21 +293,9 @@ enum Unanswered {
 
 impl Down<'_> {
     async fn run(mut self) -> Result<Answered, Unanswered> {
-        let answer = loop {
-            let answer = self.read_head().await?;
-            match answer.status() {
-                101 if self.head.upgrade() == Some(Upgrade::WebSocket) => {
-                    drop(self.send(write_upgrade(&answer)).await?);
-                    return Ok(Answered::Upgraded);
-                }
-                101 => return Err(Unanswered::Protocol),
-                100..200 if self.head.version() == Version::Http10 => {}
-                100..200 => {
-                    let interim = write_answer(&answer, Framing::Bodiless, Persistence::KeepAlive);
-                    drop(self.send(interim).await?);
-                }
-                _ => break answer,
-            }
+        let answer = match self.final_head().await? {
+            Some(answer) => answer,
+            None => return Ok(Answered::Upgraded),
         };
         let upstream_framing = answer.framing(self.head.method());
         let framing = Framing::like(upstream_framing, self.head.version());
@@ -323,6 +314,27 @@ impl Down<'_> {
             )
             .await?;
         Ok(Answered::Whole { bytes, framing })
+    }
+
+    /// The head of the final answer; interim ones are relayed. `None` when both sides switched protocol.
+    async fn final_head(&mut self) -> Result<Option<ResponseHead>, Unanswered> {
+        for _ in 0..self.limits.answer_heads_max {
+            let answer = self.read_head().await?;
+            match answer.status() {
+                101 if self.head.upgrade() == Some(Upgrade::WebSocket) => {
+                    drop(self.send(write_upgrade(&answer)).await?);
+                    return Ok(None);
+                }
+                101 => return Err(Unanswered::Protocol),
+                100..200 if self.head.version() == Version::Http10 => {}
+                100..200 => {
+                    let interim = write_answer(&answer, Framing::Bodiless, Persistence::KeepAlive);
+                    drop(self.send(interim).await?);
+                }
+                _ => return Ok(Some(answer)),
+            }
+        }
+        Err(Unanswered::Protocol)
     }
 
     async fn read_head(&mut self) -> Result<ResponseHead, Unanswered> {
@@ -390,7 +402,11 @@ impl Down<'_> {
         if out.is_empty() {
             return Ok(out);
         }
+        // A reader that takes nothing for the idle time is gone for all that matters.
+        self.writing
+            .arm(self.limits.forward_idle_time, Ends::Connection);
         let (sent, mut buffer) = self.client.send_all(out).await;
+        self.writing.rest();
         sent.map_err(|_| Unanswered::ClientGone)?;
         buffer.clear();
         Ok(buffer)

@@ -52,6 +52,12 @@ impl Socket {
         })
     }
 
+    /// A second alarm, for what is written while the first one watches what is read.
+    pub(crate) fn writing_alarm(&self, deadlines: &Rc<Deadlines>) -> Alarm {
+        let stream = sys::stream_of(&self.read.0);
+        deadlines.alarm(std::os::fd::AsRawFd::as_raw_fd(stream))
+    }
+
     /// The peer's address.
     pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
         self.read.0.peer_addr()

@@ -27,6 +27,8 @@ pub struct Limits {
     pub forward_header_time: Duration,
     /// Silence allowed inside an upstream's response body on the forward path.
     pub forward_idle_time: Duration,
+    /// Heads of one answer, interim ones included: an upstream that sends them without end answers nothing.
+    pub answer_heads_max: u32,
     /// Resolving and connecting together (DST-9).
     pub dial_time: Duration,
     /// Time for the identity of a caller to be established.
@@ -72,6 +74,7 @@ impl Default for Limits {
             tunnel_idle_time: Duration::from_secs(3600),
             forward_header_time: Duration::from_secs(300),
             forward_idle_time: Duration::from_secs(300),
+            answer_heads_max: 128,
             dial_time: Duration::from_secs(10),
             identify_time: Duration::from_secs(10),
             drain_time: Duration::from_secs(1),

@@ -12,6 +12,7 @@ use super::answer::{Outcome, Plan, close_head};
 use super::body::Body;
 use super::meter::Meter;
 use super::recognise::Recognised;
+use crate::deadline::Ends;
 use crate::relay::body::Framing;
 use crate::stream::Stream;
 
@@ -35,7 +36,12 @@ pub(super) async fn answer(
     } else {
         Framing::Length(bytes)
     };
+    client
+        .socket
+        .alarm
+        .arm(route.deadlines.idle, Ends::Connection);
     let sent = send(client, &pieces, framing, is_stream, plan).await;
+    client.socket.alarm.rest();
     let mut meter = Meter::default();
     pieces.iter().for_each(|piece| meter.push(piece.as_bytes()));
     Outcome {

@@ -15,6 +15,7 @@ use super::call::Stop;
 use super::recognise::Recognised;
 use crate::clock;
 use crate::deadline::Ends;
+use crate::limits::Limits;
 use crate::stream::{Fill, Hangup, Stream};
 use crate::upstream::{UpstreamError, dial, tls};
 use crate::worker::Worker;
@@ -93,7 +94,16 @@ pub(super) async fn send(
             .await;
         let mut result = sent.map_err(|_| Stop::Gone)?;
         if let Ok((upstream, _)) = &mut result {
-            match final_head(client, hangup, upstream, head, route.deadlines.idle).await? {
+            match final_head(
+                client,
+                hangup,
+                upstream,
+                head,
+                route.deadlines.idle,
+                &worker.limits,
+            )
+            .await?
+            {
                 Ok(answer) => {
                     return result
                         .map(|(upstream, sent)| Answering {
@@ -184,8 +194,9 @@ async fn final_head(
     upstream: &mut Stream,
     request: &RequestHead,
     idle: Duration,
+    limits: &Limits,
 ) -> Result<Result<ResponseHead, Failure>, Stop> {
-    for _ in 0..HEADS_MAX {
+    for _ in 0..limits.answer_heads_max {
         let head = match hangup
             .unless(client, next_head(upstream))
             .await
@@ -340,9 +351,6 @@ const ALLOWED: [&str; 10] = [
     "tracestate",
     "x-request-id",
 ];
-
-/// Heads of one answer, interim ones included: an upstream that sends them without end answers nothing.
-const HEADS_MAX: u32 = 128;
 
 /// What is encrypted and written in one step.
 const WRITE_MAX: usize = 64 * 1024;
