@@ -163,13 +163,14 @@ impl Asked {
         if head.method() == b"CONNECT" {
             let target = wire::target::connect(head.target())
                 .map_err(|error| Box::new(Refusal::new(error.code())))?;
-            return match (target.host.is_inference(), target.port.number()) {
-                (true, 443) => Ok(Asked::Inference),
-                (true, _) => Err(Box::new(
-                    refusal_for(Code::PolicyDenied, &target).reason("endpoint_not_allowed"),
-                )),
-                (false, _) => Ok(Asked::Connect(target)),
-            };
+            // CON-10: on other ports the name is a target like any other, which `policy::connect` denies.
+            return Ok(
+                if target.host.is_inference() && target.port.number() == 443 {
+                    Asked::Inference
+                } else {
+                    Asked::Connect(target)
+                },
+            );
         }
         let target = wire::target::absolute(head.target())
             .map_err(|error| Box::new(Refusal::new(error.code())))?;

@@ -182,9 +182,11 @@ fn a_target_that_is_no_authority_is_400_and_leaves_one_record() {
             "{:#?}",
             ended.outline()
         );
-        // FIXME: wrong because a CONNECT to inference.local on another port is understood and judged; its
-        // record is REFUSED, without host and reason, where LOG-1 has CONNECT for it.
-        assert_eq!(ended.of("CONNECT").len(), 2);
+        // Understood and judged: two with odd fields, two for inference.local on another port.
+        let judged = ended.of("CONNECT");
+        assert_eq!(judged.len(), 2 + 2);
+        assert_eq!(judged[3]["dst_host"], "inference.local");
+        assert_eq!(judged[3]["reason"], "endpoint_not_allowed");
     });
 }
 
