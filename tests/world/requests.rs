@@ -320,3 +320,49 @@ fn a_refusal_of_a_whole_body_leaves_the_connection_open() {
         assert_eq!(answer(&mut client).status(), 200);
     });
 }
+
+/// RFC 9110 §10.1.1: a client of HTTP/1.0 knows no interim answers.
+#[test]
+fn a_client_of_http_1_0_gets_no_100() {
+    play(|_| {
+        let world = Setup::new().backend("").open();
+        let backend = Upstream::backend();
+        let mut client = world.inside();
+        let head = "POST /v1/messages HTTP/1.0\r\nHost: inference.local\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        client.stream.write_all(head.as_bytes()).unwrap();
+        thread::sleep(Duration::from_millis(100));
+        client.stream.write_all(b"{}").unwrap();
+        let (mut call, _) = backend.call();
+        // Nor any other.
+        call.stream
+            .write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+            .unwrap();
+        reply(&mut call, "200 OK", "{}");
+        assert_eq!(client.answer("POST").unwrap().message.status(), 200);
+    });
+}
+
+/// ERR-1: in answer to HEAD the body is left out.
+#[test]
+fn a_refused_head_request_gets_a_head_alone() {
+    play(|_| {
+        let world = Setup::new().backend("").open();
+        let mut client = world.inside();
+        client
+            .stream
+            .write_all(b"HEAD /v1/models HTTP/1.1\r\nHost: inference.local\r\n\r\n")
+            .unwrap();
+        let found = client.answer("HEAD").unwrap().message;
+        assert_eq!(found.status(), 403);
+        assert!(
+            found
+                .field("content-length")
+                .unwrap()
+                .parse::<u32>()
+                .unwrap()
+                > 0
+        );
+        assert_eq!(drain(&mut client.stream), (Vec::new(), Ending::Clean));
+        assert_eq!(client.rest(), b"");
+    });
+}
