@@ -16,6 +16,8 @@ mod doors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod forward;
+#[cfg(test)]
 mod heads;
 #[cfg(test)]
 mod inference;

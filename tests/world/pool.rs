@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
+use harness::http::Reader;
 use harness::play;
 
 use crate::faults::under_way;
@@ -152,5 +153,26 @@ fn no_more_idle_connections_are_kept_than_the_limit() {
             "/v1/models",
             "the first is kept"
         );
+    });
+}
+
+/// H1-12, TR-019, TR-081: what is left of a request that was answered early must not become the next one.
+#[test]
+fn a_connection_that_answered_before_the_request_was_whole_is_not_reused() {
+    play(|_| {
+        let world = Setup::new().backend("").open();
+        let backend = Upstream::backend();
+        let mut client = world.inside();
+        let body = format!("{{\"x\":\"{}\"}}", "a".repeat(20 << 20));
+        client.stream.write_all(&post(CHAT, &body)).unwrap();
+        let mut early = Reader::new(backend.accept());
+        early.head().unwrap();
+        reply(&mut early, "200 OK", "{}");
+        assert_eq!(answer(&mut client).text(), "{}");
+        client.stream.write_all(&get("/v1/models")).unwrap();
+        let (mut call, request) = backend.call();
+        assert_eq!(request.target(), "/v1/models");
+        reply(&mut call, "200 OK", "{}");
+        assert_eq!(answer(&mut client).text(), "{}");
     });
 }
