@@ -4,24 +4,29 @@
 //! answer that comes early is relayed at once (H1-12) and an interim one reaches a client that waits for
 //! it. Heads are written anew; bodies are decoded and framed again, never relayed as read.
 
+mod heads;
+
 use std::cell::Cell;
 
 use link::record::{Access, Stage, Text};
 use policy::{Admitted, Denial};
 use wire::{
-    Code, HeadLimits, HeadWriter, Parse, Persistence, RequestFraming, RequestHead, ResponseFraming,
-    ResponseHead, ResponseParser, Upgrade, Version, WriteError,
+    Authority, Code, HeadLimits, Parse, Persistence, RequestFraming, RequestHead, ResponseFraming,
+    ResponseHead, ResponseParser, Upgrade, Version,
 };
 
 use crate::client;
+use heads::{write_answer, write_request, write_upgrade};
+
 use crate::clock;
 use crate::deadline::{Alarm, Ends, First, race};
+use crate::hangup::Hangup;
 use crate::io::Writing;
 use crate::limits::Limits;
 use crate::record::Entry;
 use crate::relay::body::{Body, Framing};
 use crate::session::{self, Known};
-use crate::stream::{Fill, Hangup, PlainIn, Stream};
+use crate::stream::{Fill, PlainIn, Stream};
 use crate::upstream::{UpstreamError, dial};
 use crate::worker::{Sandbox, Worker};
 use crate::{relay, tunnel};
@@ -138,7 +143,7 @@ async fn exchange(
     client: &mut Stream,
     upstream: &mut Stream,
     head: &RequestHead,
-    target: &wire::Authority,
+    target: &Authority,
 ) -> Result<Done, Failed> {
     let refused = |code| Failed::Refused(Denial::code(code));
     let request = write_request(head, target).map_err(|_| refused(Code::BadRequest))?;
@@ -412,93 +417,3 @@ impl Down<'_> {
         Ok(buffer)
     }
 }
-
-/// FWD-7: origin form, the target's own Host, no hop-by-hop fields, one `Connection: close`, Via.
-fn write_request(head: &RequestHead, target: &wire::Authority) -> Result<Vec<u8>, WriteError> {
-    let absolute = wire::target::absolute(head.target()).map_err(|_| WriteError::Target)?;
-    let asterisk = head.method() == b"OPTIONS" && absolute.path_and_query.is_empty();
-    let mut writer = match asterisk {
-        true => HeadWriter::request(head.method(), &[b"*"])?,
-        false => HeadWriter::request(head.method(), &absolute.origin_form())?,
-    };
-    let host = host_field(target);
-    if head.host().is_none() {
-        writer.field(b"Host", host.as_bytes())?;
-    }
-    let mut via = Vec::new();
-    for field in head.fields() {
-        if field.is("host") {
-            writer.field(field.name, host.as_bytes())?;
-        } else if field.is("via") {
-            via.extend_from_slice(field.value);
-            via.extend_from_slice(b", ");
-        } else if !field.is("content-length") && !head.is_hop_by_hop(field.name) {
-            writer.field(field.name, field.value)?;
-        }
-    }
-    match head.framing() {
-        RequestFraming::None => {}
-        RequestFraming::Length(length) => writer.number_field("Content-Length", length),
-        RequestFraming::Chunked => writer.own_field("Transfer-Encoding", "chunked"),
-    }
-    via.extend_from_slice(VIA);
-    writer.field(b"Via", &via)?;
-    if head.upgrade() == Some(Upgrade::WebSocket) {
-        writer.own_field("Upgrade", "websocket");
-        writer.own_field("Connection", "Upgrade");
-    } else {
-        writer.own_field("Connection", "close");
-    }
-    Ok(writer.finish())
-}
-
-fn write_answer(answer: &ResponseHead, framing: Framing, persistence: Persistence) -> Vec<u8> {
-    let mut writer = copy_answer(answer, framing);
-    framing.announce(&mut writer);
-    if persistence == Persistence::Close {
-        writer.own_field("Connection", "close");
-    }
-    writer.finish()
-}
-
-fn write_upgrade(answer: &ResponseHead) -> Vec<u8> {
-    let mut writer = copy_answer(answer, Framing::Bodiless);
-    writer.own_field("Upgrade", "websocket");
-    writer.own_field("Connection", "Upgrade");
-    writer.finish()
-}
-
-/// Status and end-to-end fields, with our Via behind those of others. The length that an answer to HEAD
-/// or a 304 states is about the resource and stays.
-fn copy_answer(answer: &ResponseHead, framing: Framing) -> HeadWriter {
-    let mut writer = HeadWriter::response(answer.status(), answer.reason());
-    let states_length = framing == Framing::Bodiless && !matches!(answer.status(), 100..200 | 204);
-    let mut via = Vec::new();
-    for field in answer.fields() {
-        if field.is("via") {
-            via.extend_from_slice(field.value);
-            via.extend_from_slice(b", ");
-        } else if (!field.is("content-length") || states_length)
-            && !answer.is_hop_by_hop(field.name)
-        {
-            // Fields were valid when they were read; one that cannot be written is left out.
-            _ = writer.field(field.name, field.value);
-        }
-    }
-    via.extend_from_slice(VIA);
-    _ = writer.field(b"Via", &via);
-    writer
-}
-
-/// The target's authority, without the port that plain HTTP has anyway.
-fn host_field(target: &wire::Authority) -> String {
-    let authority = target.to_string();
-    match target.port.number() {
-        80 => authority
-            .strip_suffix(":80")
-            .map_or(authority.clone(), str::to_owned),
-        _ => authority,
-    }
-}
-
-const VIA: &[u8] = b"1.1 ringfence";

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The files, in the order a request meets them: `listener`, `session`, `identify`, `client`, `tunnel`,
-//! `inference`, `upstream`, `relay`, `record`. Beneath them: `stream` over `io` and `tls`, `buffers`,
+//! `inference`, `upstream`, `relay`, `record`. Beneath them: `stream` over `io` and `tls`, `hangup`, `buffers`,
 //! `deadline`. Started by `boot`; everything a core owns is in `worker`.
 //!
 //! **Invariant:** nothing here names tokio, takes a lock or waits for anything but the ring.
@@ -20,6 +20,7 @@ mod client;
 mod clock;
 mod deadline;
 mod forward;
+mod hangup;
 mod identify;
 mod inference;
 mod io;

@@ -7,11 +7,12 @@ use policy::Admitted;
 use wire::{Authority, RequestHead};
 
 use crate::clock;
+use crate::hangup::Hangup;
 use crate::io::Socket;
 use crate::record::{self, Entry};
 use crate::relay::{self, Moved, RelayEnd};
 use crate::session::{self, Known};
-use crate::stream::{Hangup, Stream};
+use crate::stream::Stream;
 use crate::upstream::{UpstreamError, dial};
 use crate::worker::{Sandbox, Worker};
 

@@ -17,8 +17,9 @@ use super::request::{Answering, Sent};
 use super::{After, Ending};
 use crate::clock;
 use crate::deadline::Ends;
+use crate::hangup::Hangup;
 use crate::relay::body::{Body, Framing};
-use crate::stream::{Fill, Hangup, Stream};
+use crate::stream::{Fill, Stream};
 use crate::worker::Worker;
 
 /// What the answer must look like for this client.

@@ -14,10 +14,11 @@ use super::recognise::{self, Recognised, recognise};
 use super::{After, answer, mock, request};
 use crate::client;
 use crate::clock;
+use crate::hangup::Hangup;
 use crate::mint::INFERENCE_HOST;
 use crate::record::Entry;
 use crate::session::Known;
-use crate::stream::{Hangup, Stream};
+use crate::stream::Stream;
 use crate::worker::{Place, Sandbox, Worker};
 
 /// Serves one request whose head was read.

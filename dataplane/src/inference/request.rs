@@ -15,8 +15,9 @@ use super::call::Stop;
 use super::recognise::Recognised;
 use crate::clock;
 use crate::deadline::Ends;
+use crate::hangup::Hangup;
 use crate::limits::Limits;
-use crate::stream::{Fill, Hangup, Stream};
+use crate::stream::{Fill, Stream};
 use crate::upstream::{UpstreamError, dial, tls};
 use crate::worker::Worker;
 
