@@ -81,21 +81,24 @@ impl Session {
         result
     }
 
-    /// After an error: puts what rustls queued behind `out`, up to the alert and no further, because a
-    /// step beyond it would judge the faulty record again.
+    /// After an error: puts what rustls queued, the alert last, behind `out`. Not a step more, because a
+    /// further one would judge the faulty record again.
     fn encode_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
-        loop {
-            let start = out.len();
+        while self.wants_write() {
             let encoded = match &mut self.0 {
                 Side::Client(conn) => alert_step(conn.process_tls_records(records).state, out),
                 Side::Server(conn) => alert_step(conn.process_tls_records(records).state, out),
             };
-            // A handshake or change_cipher_spec record goes before the alert, which is one itself or, once
-            // there are keys, an encrypted record. Without an alert the peer sees the end alone.
-            let is_before_alert = matches!(out.get(start), Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE)));
-            if encoded.is_err() || !is_before_alert {
+            if encoded.is_err() {
                 return;
             }
+        }
+    }
+
+    fn wants_write(&self) -> bool {
+        match &self.0 {
+            Side::Client(conn) => conn.wants_write(),
+            Side::Server(conn) => conn.wants_write(),
         }
     }
 
@@ -317,10 +320,6 @@ fn encode<Data>(
         .map(|written| out.truncate(start + written))
         .map_err(|error| rustls::Error::General(error.to_string()))
 }
-
-/// Content types of RFC 8446 §5.1.
-const CHANGE_CIPHER_SPEC: u8 = 20;
-const HANDSHAKE: u8 = 22;
 
 /// RFC 8446 §5.1.
 const RECORD_PLAIN_MAX: usize = 16 * 1024;

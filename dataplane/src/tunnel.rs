@@ -33,10 +33,10 @@ pub(crate) async fn run(
     let opened = hangup
         .unless(&mut client, open(worker, &admitted, &target))
         .await;
-    record.reached(Stage::Dial);
     let upstream = match opened {
         Ok(Ok(upstream)) => upstream,
         Ok(Err(error)) => {
+            record.reached(error.stage());
             let denial = error.into_denial();
             return session::deny(worker, &mut client, head, &target, &denial, &mut record).await;
         }

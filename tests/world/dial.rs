@@ -81,7 +81,10 @@ fn a_name_server_that_stays_silent_is_504() {
         // The world's resolver is given a second.
         assert!(since.elapsed() >= Duration::from_millis(900));
         assert!(since.elapsed() < Duration::from_secs(4));
-        assert_eq!(world.end().outline(), ["CONNECT dial deny dns_timeout -"]);
+        assert_eq!(
+            world.end().outline(),
+            ["CONNECT resolve deny dns_timeout -"]
+        );
     });
 }
 
@@ -98,7 +101,10 @@ fn a_name_without_an_address_is_502() {
             "502 dns_failure"
         );
         assert!(names.asked().iter().all(|name| name == "gone.example"));
-        assert_eq!(world.end().outline(), ["CONNECT dial deny dns_failure -"]);
+        assert_eq!(
+            world.end().outline(),
+            ["CONNECT resolve deny dns_failure -"]
+        );
     });
 }
 
