@@ -1,5 +1,6 @@
 //! A raw CONNECT: addresses, dial, 200, relay, record (CON-4 to CON-8).
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use link::record::{Access, Event, Stage, Text, TunnelClosed, TunnelEnd};
@@ -28,15 +29,15 @@ pub(crate) async fn run(
 ) {
     let target = admitted.target().clone();
     record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
-    record.reached(Stage::Resolve);
+    let stage = Cell::new(Stage::Resolve);
     let mut hangup = Hangup::of(&client);
     let opened = hangup
-        .unless(&mut client, open(worker, &admitted, &target))
+        .unless(&mut client, open(worker, &admitted, &target, &stage))
         .await;
+    record.reached(stage.get());
     let upstream = match opened {
         Ok(Ok(upstream)) => upstream,
         Ok(Err(error)) => {
-            record.reached(error.stage());
             let denial = error.into_denial();
             return session::deny(worker, &mut client, head, &target, &denial, &mut record).await;
         }
@@ -84,9 +85,11 @@ async fn open(
     worker: &Worker,
     admitted: &Admitted,
     target: &Authority,
+    stage: &Cell<Stage>,
 ) -> Result<Socket, UpstreamError> {
     let until = dial::until(clock::now(), worker.limits.dial_time);
     let answer = dial::resolve(worker, &target.host, until).await?;
+    stage.set(Stage::Dial);
     let verified = policy::verify(admitted, &answer).map_err(UpstreamError::Address)?;
     dial::dial(worker, verified, until).await
 }

@@ -6,7 +6,6 @@ pub(crate) mod dial;
 pub(crate) mod pool;
 pub(crate) mod tls;
 
-use link::record::Stage;
 use wire::Code;
 
 /// Why there is no connection.
@@ -36,17 +35,6 @@ impl UpstreamError {
             UpstreamError::Unreachable => Code::UpstreamUnreachable,
             UpstreamError::ConnectTimeout => Code::ConnectTimeout,
             UpstreamError::Tls => Code::UpstreamTlsFailed,
-        }
-    }
-
-    /// The stage of the walk that failed.
-    pub(crate) fn stage(&self) -> Stage {
-        match self {
-            UpstreamError::Dns | UpstreamError::DnsTimeout => Stage::Resolve,
-            UpstreamError::Address(_)
-            | UpstreamError::Unreachable
-            | UpstreamError::ConnectTimeout
-            | UpstreamError::Tls => Stage::Dial,
         }
     }
 
