@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{ClientConfig, ServerConfig};
 
@@ -112,8 +112,8 @@ impl Session {
         loop {
             let rest = &mut records[*done..];
             let (discard, step) = match &mut self.0 {
-                Side::Client(conn) => client_step(conn.process_tls_records(rest), plain, out),
-                Side::Server(conn) => server_step(conn.process_tls_records(rest), plain, out),
+                Side::Client(conn) => read_step(conn.process_tls_records(rest), plain, out),
+                Side::Server(conn) => read_step(conn.process_tls_records(rest), plain, out),
             };
             *done += discard;
             match step? {
@@ -145,11 +145,9 @@ impl Session {
     /// Says close_notify behind `out`; `records` as for `encrypt`.
     pub(crate) fn close_notify(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
         // A session that cannot send it any more has nothing to close.
-        drop(
-            self.write(records, out, RECORD_OVERHEAD + 2, |writer, room| {
-                writer.queue_close_notify(room)
-            }),
-        );
+        _ = self.write(records, out, RECORD_OVERHEAD + 2, |writer, room| {
+            writer.queue_close_notify(room)
+        });
     }
 
     fn write(
@@ -196,22 +194,6 @@ impl<Data> Writer for rustls::unbuffered::WriteTraffic<'_, Data> {
     fn queue_close_notify(&mut self, room: &mut [u8]) -> Result<usize, EncryptError> {
         rustls::unbuffered::WriteTraffic::queue_close_notify(self, room)
     }
-}
-
-fn client_step(
-    status: UnbufferedStatus<'_, '_, ClientConnectionData>,
-    plain: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> (usize, Result<Step, rustls::Error>) {
-    read_step(status, plain, out)
-}
-
-fn server_step(
-    status: UnbufferedStatus<'_, '_, ServerConnectionData>,
-    plain: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> (usize, Result<Step, rustls::Error>) {
-    read_step(status, plain, out)
 }
 
 fn read_step<Data>(
