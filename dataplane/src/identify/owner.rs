@@ -12,27 +12,27 @@
 //! descriptor that lies in a Unix socket's queue, which no process holds. A policy that names programs should know.
 
 mod diag;
+mod hints;
 mod process;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use policy::{Caller, Executable, IdentityError};
 
 use super::exe::Executables;
 use diag::Diag;
-use process::{Process, Program, ReadError};
+use hints::{Hint, Hints};
+use process::{Look, Met, Process, Program, ReadError};
 
 /// Finds the callers of one sandbox. Shared by helper threads.
 pub struct Lookup {
     diag: Diag,
     proc: OwnedFd,
     executables: Executables,
-    /// The process that was found last; most likely it connects again.
-    last: AtomicU32,
+    hints: Hints,
 }
 
 impl Lookup {
@@ -43,7 +43,7 @@ impl Lookup {
             diag: Diag::new(diag),
             proc,
             executables: Executables::new(),
-            last: AtomicU32::new(0),
+            hints: Hints::default(),
         }
     }
 
@@ -62,12 +62,8 @@ impl Lookup {
             .diag
             .find(client, proxy)
             .ok_or(IdentityError::Unavailable)?;
-        let mut scan = Scan {
-            proc: self.proc.as_fd(),
-            seen: HashMap::new(),
-            budget: DESCRIPTORS_MAX,
-        };
-        let owners = scan.owners(inode, self.last.load(Ordering::Relaxed))?;
+        let mut scan = Scan::new(self.proc.as_fd(), self.hints.of(inode));
+        let owners = scan.owners(inode)?;
         let mut agreed: Option<Named> = None;
         for owner in &owners {
             let named = self.name(owner)?;
@@ -90,7 +86,7 @@ impl Lookup {
         {
             return Err(IdentityError::Unavailable);
         }
-        self.last.store(caller.pid, Ordering::Relaxed);
+        self.hints.learn(caller.pid, inode, scan.number, scan.met);
         Ok(Caller {
             pid: caller.pid,
             exe: named.exe,
@@ -146,21 +142,37 @@ impl Named {
 struct Scan<'a> {
     proc: BorrowedFd<'a>,
     seen: HashMap<u32, Rc<Process>>,
-    /// Descriptors that may still be looked at.
-    budget: usize,
+    look: Look,
+    hint: Hint,
+    /// The descriptor by which the hint turned out right.
+    number: Option<u32>,
+    /// Sockets of the first owner, where it had to be searched.
+    met: Vec<Met>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn new(proc: BorrowedFd<'a>, hint: Hint) -> Scan<'a> {
+        Scan {
+            proc,
+            seen: HashMap::new(),
+            look: Look::at_most(DESCRIPTORS_MAX),
+            hint,
+            number: None,
+            met: Vec::new(),
+        }
+    }
+
     /// Every holder of the socket that differs from the ones before it. A process with the program and the ancestors of
     /// one that was found would agree with it, so whether it holds the socket too need not be known: a thousand workers
     /// of one program cost a few reads each, whatever they have open.
-    fn owners(&mut self, inode: u32, last: u32) -> Result<Vec<Lineage>, IdentityError> {
+    fn owners(&mut self, inode: u32) -> Result<Vec<Lineage>, IdentityError> {
         let link = format!("socket:[{inode}]");
         let pids = process::pids(self.proc).map_err(|_| IdentityError::Unavailable)?;
         if pids.len() > PROCESSES_MAX {
             return Err(IdentityError::Unavailable);
         }
         let mut owners: Vec<Lineage> = Vec::new();
+        let last = self.hint.pid;
         let likely = pids.iter().filter(|pid| **pid == last);
         for pid in likely
             .chain(pids.iter().filter(|pid| **pid != last))
@@ -197,13 +209,27 @@ impl Scan<'_> {
                 return Ok(None);
             }
         }
-        if !process.holds(link, &mut self.budget)? {
-            return Ok(None);
+        if !self.is_as_hinted(&process, link) {
+            self.look.met.clear();
+            if !process.holds(link, &mut self.look)? {
+                return Ok(None);
+            }
+            if owners.is_empty() {
+                self.met = std::mem::take(&mut self.look.met);
+            }
         }
         // A holder whose identity cannot be read is a holder all the same.
         self.lineage(&process)
             .map(Some)
             .map_err(|_| ReadError::Hidden)
+    }
+
+    fn is_as_hinted(&mut self, process: &Process, link: &[u8]) -> bool {
+        if process.pid == self.hint.pid {
+            let mut numbers = self.hint.numbers.into_iter();
+            self.number = numbers.find(|number| process.holds_at(link, *number));
+        }
+        process.pid == self.hint.pid && self.number.is_some()
     }
 
     fn process(&mut self, pid: u32) -> Result<Rc<Process>, ReadError> {

@@ -123,13 +123,20 @@ impl Process {
         buf
     }
 
-    /// Whether any thread holds the socket. `budget` is lowered by the descriptors looked at.
-    pub(super) fn holds(&self, link: &[u8], budget: &mut usize) -> Result<bool, ReadError> {
+    /// Whether the descriptor `number` of the process is the socket. `false` says nothing of its other descriptors.
+    pub(super) fn holds_at(&self, link: &[u8], number: u32) -> bool {
+        let mut buf = [0; LINK_BYTES_MAX];
+        readlinkat_raw(&self.directory, format!("fd/{number}"), &mut buf[..])
+            .is_ok_and(|count| buf.get(..count) == Some(link))
+    }
+
+    /// Whether any thread holds the socket.
+    pub(super) fn holds(&self, link: &[u8], look: &mut Look) -> Result<bool, ReadError> {
         // One thread has the process's table. More may each have one of their own (unshare(2) with CLONE_FILES), and the
         // first may have ended and left its table empty.
         // The directory of the threads has a link for each, and two of its own.
         if statat(&self.directory, c"task", AtFlags::empty())?.st_nlink <= 3 {
-            return holds(self.directory.as_fd(), c"fd", link, budget);
+            return holds(self.directory.as_fd(), c"fd", link, look);
         }
         let tasks = openat(
             &self.directory,
@@ -140,7 +147,7 @@ impl Process {
         let mut found = Ok(false);
         each_number(tasks.as_fd(), |task| {
             found = match openat(&tasks, task, OFlags::PATH | DIRECTORY, Mode::empty()) {
-                Ok(task) => holds(task.as_fd(), c"fd", link, budget),
+                Ok(task) => holds(task.as_fd(), c"fd", link, look),
                 Err(error) => Err(error.into()),
             };
             // A thread that ended holds nothing.
@@ -169,31 +176,85 @@ pub(super) fn pids(proc: BorrowedFd<'_>) -> Result<Vec<u32>, ReadError> {
     Ok(pids)
 }
 
+/// What a search for a socket may still look at, and the sockets it met: they may be asked for next.
+pub(super) struct Look {
+    budget: usize,
+    pub(super) met: Vec<Met>,
+}
+
+/// A socket among the descriptors of a process, as it was at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Met {
+    pub(super) inode: u32,
+    pub(super) number: u32,
+}
+
+impl Look {
+    /// At so many descriptors.
+    pub(super) fn at_most(budget: usize) -> Look {
+        Look {
+            budget,
+            met: Vec::new(),
+        }
+    }
+
+    /// Descriptors that may still be looked at.
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.budget
+    }
+
+    fn meets(&mut self, descriptor: &CStr, link: &[u8]) {
+        let inode = link
+            .strip_prefix(b"socket:[")
+            .and_then(|rest| rest.strip_suffix(b"]"));
+        if let (Some(inode), Some(number)) = (inode.and_then(parsed), parsed(descriptor.to_bytes()))
+            && self.met.len() < MET_MAX
+        {
+            self.met.push(Met { inode, number });
+        }
+    }
+}
+
+fn parsed(digits: &[u8]) -> Option<u32> {
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
 fn holds(
     process: BorrowedFd<'_>,
     table: &CStr,
     link: &[u8],
-    budget: &mut usize,
+    look: &mut Look,
 ) -> Result<bool, ReadError> {
     let table = openat(process, table, OFlags::RDONLY | DIRECTORY, Mode::empty())?;
     let mut found = Ok(false);
+    let mut beyond = 0;
     each_number(table.as_fd(), |descriptor| {
-        if *budget == 0 {
+        if matches!(found, Ok(true)) {
+            beyond += 1;
+        } else if look.budget == 0 {
             found = Err(ReadError::Hidden);
             return Walk::Stop;
         }
-        *budget -= 1;
+        look.budget = look.budget.saturating_sub(1);
         let mut buf = [0; LINK_BYTES_MAX];
         match readlinkat_raw(&table, descriptor, &mut buf[..]) {
-            Ok(count) if buf.get(..count) == Some(link) => found = Ok(true),
+            Ok(count) => {
+                let target = buf.get(..count).unwrap_or_default();
+                look.meets(descriptor, target);
+                if target == link {
+                    found = Ok(true);
+                }
+            }
             // Closed meanwhile.
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(error) => found = Err(error.into()),
+            Err(Errno::NOENT) => {}
+            Err(error) if matches!(found, Ok(false)) => found = Err(error.into()),
+            Err(_) => return Walk::Stop,
         }
-        if matches!(found, Ok(false)) {
-            Walk::On
-        } else {
+        if found.is_err() || beyond == BEYOND_MAX {
             Walk::Stop
+        } else {
+            Walk::On
         }
     })?;
     found
@@ -324,6 +385,11 @@ fn read_file(process: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usi
 }
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+/// Descriptors that are looked at behind the one that was found: clients with many connections at once open them in a
+/// row, and the next question is about a neighbour.
+const BEYOND_MAX: usize = 64;
+/// Sockets that are remembered of one search.
+const MET_MAX: usize = 256;
 const CMDLINE_BYTES_MAX: usize = 4_096;
 /// Longer than any `socket:[4294967295]`; a longer link is cut and is no socket.
 const LINK_BYTES_MAX: usize = 32;

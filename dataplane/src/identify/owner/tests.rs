@@ -389,17 +389,54 @@ fn the_cost_does_not_grow_with_the_descriptors_of_the_callers_kind() {
         .diag
         .find(connection.client, connection.proxy)
         .unwrap();
-    let mut scan = Scan {
-        proc: world.proc(),
-        seen: HashMap::new(),
-        budget: DESCRIPTORS_MAX,
+    let hint = Hint {
+        pid: caller.pid,
+        numbers: [u32::MAX; 3],
     };
-    assert_eq!(scan.owners(inode, caller.pid).unwrap().len(), 1);
-    let looked_at = DESCRIPTORS_MAX - scan.budget;
+    let mut scan = Scan::new(world.proc(), hint);
+    assert_eq!(scan.owners(inode).unwrap().len(), 1);
+    let looked_at = DESCRIPTORS_MAX - scan.look.left();
     assert!(
         looked_at < 400,
         "{looked_at} descriptors for one owner with 200 and 20 siblings with 200 each"
     );
+}
+
+/// IDN-3: a hint saves the search, and a wrong one changes nothing.
+#[test]
+fn a_hint_is_looked_at_and_never_believed() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let curl = world.program("curl");
+    let script = world.script("one", &format!("{}; {WAIT}", world.connect()));
+    let connection = world.run(&format!("{curl} {script}"));
+    let caller = world.identify(&connection).unwrap();
+    let inode = world
+        .lookup
+        .diag
+        .find(connection.client, connection.proxy)
+        .unwrap();
+    let looked_at = |hint: Hint| {
+        let mut scan = Scan::new(world.proc(), hint);
+        assert_eq!(scan.owners(inode).unwrap().len(), 1);
+        DESCRIPTORS_MAX - scan.look.left()
+    };
+    let unhinted = looked_at(Hint {
+        pid: 0,
+        numbers: [0; 3],
+    });
+    assert!(looked_at(world.lookup.hints.of(inode)) < unhinted);
+    for number in [0, 9_999, u32::MAX] {
+        let met = vec![Met { inode, number }];
+        world.lookup.hints.learn(caller.pid, inode, None, met);
+        assert_eq!(world.identify(&connection).unwrap().exe, caller.exe);
+    }
+    world
+        .lookup
+        .hints
+        .learn(INIT_PID, inode, Some(0), Vec::new());
+    assert_eq!(world.identify(&connection).unwrap().exe, caller.exe);
 }
 
 /// IDN-9: many threads ask at once, and each gets the answer to its own question.
