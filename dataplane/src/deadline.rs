@@ -11,7 +11,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::os::fd::RawFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -153,12 +153,13 @@ pub(crate) enum First<A, B> {
 }
 
 /// Waits for the first of two futures and drops the other, which must hold no bytes.
+///
+/// Why pinned by the caller, here and below: an `async fn` that pins its argument has room for it twice, and
+/// these are nested.
 pub(crate) async fn race<A, B>(
-    left: impl Future<Output = A>,
-    right: impl Future<Output = B>,
+    mut left: Pin<&mut impl Future<Output = A>>,
+    mut right: Pin<&mut impl Future<Output = B>>,
 ) -> First<A, B> {
-    let mut left = pin!(left);
-    let mut right = pin!(right);
     poll_fn(|context| {
         if let Poll::Ready(value) = left.as_mut().poll(context) {
             return Poll::Ready(First::Left(value));
@@ -170,11 +171,9 @@ pub(crate) async fn race<A, B>(
 
 /// Waits for both futures on this task.
 pub(crate) async fn join<A, B>(
-    left: impl Future<Output = A>,
-    right: impl Future<Output = B>,
+    mut left: Pin<&mut impl Future<Output = A>>,
+    mut right: Pin<&mut impl Future<Output = B>>,
 ) -> (A, B) {
-    let mut left = pin!(left);
-    let mut right = pin!(right);
     let (mut a, mut b) = (None, None);
     poll_fn(|context| {
         if a.is_none()
@@ -199,8 +198,11 @@ pub(crate) async fn join<A, B>(
 }
 
 /// The future's value, or `None` when `after` passed first. The future must hold no bytes.
-pub(crate) async fn within<T>(after: Duration, future: impl Future<Output = T>) -> Option<T> {
-    match race(future, monoio::time::sleep(after)).await {
+pub(crate) async fn within<T>(
+    after: Duration,
+    future: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    match race(future, pin!(monoio::time::sleep(after))).await {
         First::Left(value) => Some(value),
         First::Right(()) => None,
     }

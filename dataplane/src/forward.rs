@@ -7,6 +7,7 @@
 mod heads;
 
 use std::cell::Cell;
+use std::pin::pin;
 
 use link::record::{Access, Stage, Text};
 use policy::{Admitted, Denial};
@@ -49,7 +50,7 @@ pub(crate) async fn run(
         record.reached(Stage::Resolve);
         let mut hangup = Hangup::of(&client);
         hangup
-            .unless(&mut client, open(worker, &admitted))
+            .unless(&mut client, pin!(open(worker, &admitted)))
             .await
             .ok()?
     };

@@ -35,14 +35,13 @@ impl Hangup {
     pub(crate) async fn unless<T>(
         &mut self,
         client: &mut Stream,
-        work: impl Future<Output = T>,
+        mut work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Gone> {
-        let mut work = pin!(work);
         loop {
             let Some(watch) = &mut self.0 else {
                 return Ok(work.await);
             };
-            match race(work.as_mut(), watch).await {
+            match race(work.as_mut(), pin!(watch)).await {
                 First::Left(value) => return Ok(value),
                 First::Right(Err(_)) => return Err(Gone),
                 First::Right(Ok(())) => match client.read_ahead() {

@@ -4,6 +4,7 @@ mod exe;
 mod owner;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use policy::{Caller, IdentityError};
@@ -51,7 +52,7 @@ impl Pending {
         let Some(answer) = self.answer else {
             return Err(IdentityError::Unavailable);
         };
-        deadline::within(self.time, answer.wait())
+        deadline::within(self.time, pin!(answer.wait()))
             .await
             .flatten()
             .unwrap_or(Err(IdentityError::Unavailable))

@@ -7,7 +7,6 @@
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -56,13 +55,14 @@ fn is_peers_fault(error: &io::Error) -> bool {
 
 /// Runs a task so that a panic inside ends this connection only (SECURITY 50). The panic hook has
 /// reported it by then.
-async fn contained(work: impl Future<Output = ()>) {
-    let mut work = pin!(work);
-    std::future::poll_fn(|context| {
+///
+/// Boxed, because a task is moved a few times before it runs, and a connection's future is some KiB long.
+fn contained(work: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let mut work = Box::pin(work);
+    std::future::poll_fn(move |context| {
         // The state behind a panic is dropped with the future; counters are restored by their guards.
         catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(()))
     })
-    .await;
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(100);

@@ -10,6 +10,7 @@ mod splice;
 
 pub(crate) use splice::Pipe;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::deadline::{Ends, join};
@@ -61,20 +62,20 @@ pub(crate) async fn run(
     };
     touch.moved();
     let (up, down) = join(
-        copy::run(
+        pin!(copy::run(
             worker,
             &mut client_read,
             &mut upstream_write,
             early_up,
             &touch,
-        ),
-        copy::run(
+        )),
+        pin!(copy::run(
             worker,
             &mut upstream_read,
             &mut client_write,
             early_down,
             &touch,
-        ),
+        )),
     )
     .await;
     let end = if client_alarm.rang() || upstream_alarm.rang() {

@@ -64,7 +64,7 @@ pub(crate) async fn serve(worker: &Worker, sandbox: &Sandbox, stream: TcpStream,
         }
     };
     match door {
-        Door::Direct => inference::serve_direct(worker, sandbox, client, identity).await,
+        Door::Direct => Box::pin(inference::serve_direct(worker, sandbox, client, identity)).await,
         Door::Proxy => requests(worker, sandbox, client, identity).await,
     }
 }
@@ -120,7 +120,11 @@ async fn request(
     let policy = sandbox.policy(&snapshot);
     let (target, wrap): (_, fn(Access) -> Event) = match &asked {
         Asked::Inference => {
-            inference::serve_connect(worker, sandbox, client, &head, known, &policy).await;
+            // Boxed, as what a tunnel does not need: a tunnel is open for hours.
+            Box::pin(inference::serve_connect(
+                worker, sandbox, client, &head, known, &policy,
+            ))
+            .await;
             return None;
         }
         Asked::Connect(target) => (target, Event::Connect),

@@ -205,7 +205,7 @@ impl Stream {
     ) -> Result<Option<Fill>, StreamError> {
         let mut sending = pin!(self.socket.write.send_all(std::mem::take(&mut self.output)));
         loop {
-            match race(sending.as_mut(), self.socket.read.readable()).await {
+            match race(sending.as_mut(), pin!(self.socket.read.readable())).await {
                 First::Left((result, buffer)) => {
                     self.inlet.buffers.give(buffer);
                     result?;

@@ -1,6 +1,7 @@
 //! A raw CONNECT: addresses, dial, 200, relay, record (CON-4 to CON-8).
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::time::Instant;
 
 use link::record::{Access, Event, Stage, Text, TunnelClosed, TunnelEnd};
@@ -32,7 +33,7 @@ pub(crate) async fn run(
     let stage = Cell::new(Stage::Resolve);
     let mut hangup = Hangup::of(&client);
     let opened = hangup
-        .unless(&mut client, open(worker, &admitted, &target, &stage))
+        .unless(&mut client, pin!(open(worker, &admitted, &target, &stage)))
         .await;
     record.reached(stage.get());
     let upstream = match opened {

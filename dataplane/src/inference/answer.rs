@@ -3,6 +3,7 @@
 //! Every read is written before the next one is made: nothing is buffered, a slow reader pauses the
 //! upstream, and a stream that breaks never ends cleanly.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -158,7 +159,8 @@ impl Run<'_> {
                 idle.min(ends.saturating_duration_since(clock::now()))
             });
             upstream.socket.alarm.arm(left, Ends::Connection);
-            match hangup.unless(client, upstream.fill()).await {
+            let filled = hangup.unless(client, pin!(upstream.fill())).await;
+            match filled {
                 Err(_) => return End::ClientGone,
                 Ok(Ok(Fill::Bytes)) => {}
                 // An end of our own making is no end of the message.

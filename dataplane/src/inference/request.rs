@@ -90,7 +90,14 @@ pub(super) async fn send(
         let sent = hangup
             .unless(
                 client,
-                transmit(worker, route, pooled.take(), &bytes, body, pin.as_ref()),
+                std::pin::pin!(transmit(
+                    worker,
+                    route,
+                    pooled.take(),
+                    &bytes,
+                    body,
+                    pin.as_ref()
+                )),
             )
             .await;
         let mut result = sent.map_err(|_| Stop::Gone)?;
@@ -199,7 +206,7 @@ async fn final_head(
 ) -> Result<Result<ResponseHead, Failure>, Stop> {
     for _ in 0..limits.answer_heads_max {
         let head = match hangup
-            .unless(client, next_head(upstream))
+            .unless(client, std::pin::pin!(next_head(upstream)))
             .await
             .map_err(|_| Stop::Gone)?
         {

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,12 @@ pub(crate) async fn dial(
         } else {
             left
         };
-        match race(first_done(&mut attempts), monoio::time::sleep(patience)).await {
+        match race(
+            pin!(first_done(&mut attempts)),
+            pin!(monoio::time::sleep(patience)),
+        )
+        .await
+        {
             First::Left(Ok(stream)) => {
                 return Socket::adopt(stream, &worker.deadlines)
                     .map_err(|_| UpstreamError::Unreachable);
@@ -104,7 +109,7 @@ pub(crate) async fn resolve(
         return Ok(vec![address]);
     }
     let left = until.saturating_duration_since(clock::now());
-    match crate::deadline::within(left, worker.resolver.resolve(host)).await {
+    match crate::deadline::within(left, pin!(worker.resolver.resolve(host))).await {
         Some(Ok(addresses)) => Ok(addresses.to_vec()),
         Some(Err(link::ResolveError::Timeout)) | None => Err(UpstreamError::DnsTimeout),
         Some(Err(_)) => Err(UpstreamError::Dns),

@@ -42,7 +42,8 @@ fn spliced(from: SocketAddr, to: SocketAddr) -> Option<(bool, Vec<u8>)> {
             let pipe = Pipe::open().unwrap();
             let mut bytes = 0;
             let work = pump(&pipe, &mut from.read, &mut to.write, &touch, &mut bytes);
-            match within(Duration::from_secs(1), work).await {
+            let ended = within(Duration::from_secs(1), std::pin::pin!(work)).await;
+            match ended {
                 Some(ended) => {
                     ended.unwrap();
                     (true, from.read.recv(Vec::with_capacity(16)).await.1)
