@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 
 use crate::scenario::Kind;
 use crate::tally::{Spread, Tally};
-use crate::{Outcome, chat, plain};
+use crate::{Outcome, chat, origin, plain, stage};
 
 /// This process.
 pub(crate) const ROLE: &str = "__load";
@@ -29,6 +29,8 @@ pub(crate) struct Job {
     pub(crate) through: Option<SocketAddr>,
     /// PEM file with the authority that the TLS peer is trusted by.
     pub(crate) authority: String,
+    /// Open and silent all the while.
+    pub(crate) idle: usize,
     pub(crate) warm_ms: u64,
     pub(crate) run_ms: u64,
 }
@@ -58,6 +60,11 @@ pub(crate) fn run() -> Outcome<()> {
 async fn work(job: Job) -> Outcome<Tally> {
     let (job, count) = (Rc::new(job), Rc::new(Count::new()));
     let trust = Rc::new(chat::Trust::of(&job)?);
+    let mut idle = Vec::with_capacity(job.idle);
+    for _ in 0..job.idle {
+        let target = stage::origin(origin::ECHO).to_string();
+        idle.push(plain::open(job.through, &target).await?);
+    }
     for _ in 0..job.connections {
         let (job, count, trust) = (Rc::clone(&job), Rc::clone(&count), Rc::clone(&trust));
         tokio::task::spawn_local(async move {
@@ -80,7 +87,9 @@ async fn work(job: Job) -> Outcome<Tally> {
     say("begin")?;
     count.begin();
     tokio::time::sleep(Duration::from_millis(job.run_ms)).await;
-    Ok(count.tally())
+    let tally = count.tally();
+    drop(idle);
+    Ok(tally)
 }
 
 /// Counts what happens in the measured time.

@@ -32,10 +32,6 @@ pub(crate) fn run(words: &[&str]) -> Outcome<()> {
             measure(&mut world, scenario, &plan, &mut report)?;
         }
     }
-    report.line(&format!(
-        "\nresident after all: ringfence {} KiB",
-        cpu::resident_kib(world.gate.id())
-    ))?;
     report.save()
 }
 
@@ -100,13 +96,13 @@ fn measure(
     report.line(&format!("\n{}: {}", scenario.name, scenario.question))?;
     report.line(report::COLUMNS)?;
     let mut runs: Vec<Vec<Measured>> = scenario.ways.iter().map(|_| Vec::new()).collect();
+    let mut repeats = vec![plan.runs - 1; runs.len()];
     for _ in 0..plan.runs {
-        for (way, runs) in scenario.ways.iter().zip(&mut runs) {
+        for ((way, runs), repeats) in scenario.ways.iter().zip(&mut runs).zip(&mut repeats) {
             let mut measured = world.measure(scenario, *way, plan)?;
-            for _ in 0..REPEATS_MAX {
-                if measured.is_disturbed() && plan.runs > 1 {
-                    measured = world.measure(scenario, *way, plan)?;
-                }
+            if measured.is_disturbed() && *repeats > 0 {
+                *repeats -= 1;
+                measured = world.measure(scenario, *way, plan)?;
             }
             runs.push(measured);
         }
@@ -123,9 +119,6 @@ fn measure(
     }
     Ok(())
 }
-
-/// How often a disturbed run is repeated.
-const REPEATS_MAX: usize = 2;
 
 /// The processes of a run. They end with the namespace.
 struct World {
@@ -174,6 +167,7 @@ impl World {
             connections: scenario.connections,
             through: port.map(|port| -> SocketAddr { stage::middle(port) }),
             authority: self.directory.join(authority).display().to_string(),
+            idle: scenario.idle,
             // Streams take their time to be in step, TLS to be open.
             warm_ms: plan.warm_ms * if is_chat { 2 } else { 1 },
             run_ms: plan.run_ms,
@@ -203,6 +197,7 @@ impl World {
                 }
             },
             middle,
+            resident_kib: after.resident_kib,
             tally,
         })
     }
@@ -212,6 +207,7 @@ impl World {
             middle: Threads::of(middle)?,
             load: Threads::of(self.load_process)?,
             origin: Threads::of(self.origin.id())?,
+            resident_kib: cpu::resident_kib(middle),
             core_ticks: cpu::core_busy_ticks(stage::MIDDLE_CORE)?,
         })
     }
@@ -222,6 +218,7 @@ struct Sample {
     load: Threads,
     origin: Threads,
     core_ticks: u64,
+    resident_kib: u64,
 }
 
 /// One role of this program, and the lines it is told and says.

@@ -36,6 +36,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    sys::open_many();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match *words.as_slice() {
         [stage::ROLE, ref rest @ ..] => director::run(rest),

@@ -15,6 +15,8 @@ pub(crate) struct Measured {
     pub(crate) tally: Tally,
     /// The process in the middle; for a direct connection the origin.
     pub(crate) middle: Used,
+    /// Of the middle, at the end of the run.
+    pub(crate) resident_kib: u64,
     pub(crate) load_ns: u64,
     pub(crate) origin_ns: u64,
     /// Time that the load used on the same core as the process that is measured.
@@ -156,6 +158,10 @@ impl Report {
                 total / 1e3 / run.tally.count as f64
             ));
         }
+        parts.push(format!(
+            "{:.1} MiB resident",
+            run.resident_kib as f64 / 1024.0
+        ));
         self.line(&format!("    = {}", parts.join("; ")))
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Scenario {
     pub(crate) question: &'static str,
     pub(crate) kind: Kind,
     pub(crate) connections: usize,
+    /// Tunnels of the same program that are open and silent meanwhile.
+    pub(crate) idle: usize,
     pub(crate) ways: &'static [Way],
     /// Which figure is compared.
     pub(crate) figure: Figure,
@@ -84,10 +86,14 @@ const fn scenario(
         question,
         kind,
         connections,
+        idle: 0,
         ways,
         figure,
     }
 }
+
+/// A sandbox may have 1,024 connections.
+const IDLE: usize = 900;
 
 const FLAT_OUT: Answer = Answer::Events {
     count: 500,
@@ -108,6 +114,17 @@ pub(crate) const SUITE: &[Scenario] = &[
         COPY,
         Figure::PerCpu,
     ),
+    Scenario {
+        idle: IDLE,
+        ..scenario(
+            "S2i",
+            "the same with 900 idle tunnels of the same program",
+            Kind::SetUp,
+            32,
+            COPY,
+            Figure::PerCpu,
+        )
+    },
     scenario(
         "S2c1",
         "time of a CONNECT set-up, one at a time",

@@ -29,6 +29,18 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &cores)?)
 }
 
+/// Raises the limit on descriptors to what this process may have.
+pub(crate) fn open_many() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // What does not fit then fails by itself and is counted.
+    _ = setrlimit(Resource::Nofile, raised);
+}
+
 fn named(label: &str) -> libc::ifreq {
     // SAFETY: `ifreq` is a plain C struct of integers and a union of such; all zero bytes is a legal value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
