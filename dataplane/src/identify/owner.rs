@@ -211,7 +211,9 @@ impl<'a> Scan<'a> {
         }
         if !self.is_as_hinted(&process, link) {
             self.look.met.clear();
-            if !process.holds(link, &mut self.look)? {
+            let is_near = process.pid == self.hint.pid
+                && process.holds_near(link, self.hint.number, &mut self.look);
+            if !is_near && !process.holds(link, &mut self.look)? {
                 return Ok(None);
             }
             if owners.is_empty() {
@@ -225,11 +227,11 @@ impl<'a> Scan<'a> {
     }
 
     fn is_as_hinted(&mut self, process: &Process, link: &[u8]) -> bool {
-        if process.pid == self.hint.pid {
-            let mut numbers = self.hint.numbers.into_iter();
-            self.number = numbers.find(|number| process.holds_at(link, *number));
+        let is_right = process.pid == self.hint.pid && process.holds_at(link, self.hint.number);
+        if is_right {
+            self.number = Some(self.hint.number);
         }
-        process.pid == self.hint.pid && self.number.is_some()
+        is_right
     }
 
     fn process(&mut self, pid: u32) -> Result<Rc<Process>, ReadError> {

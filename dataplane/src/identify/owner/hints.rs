@@ -2,7 +2,7 @@
 //!
 //! It exists apart from `owner.rs` because nothing depends on it but time. A client that opens and closes one connection
 //! after the other gets the same descriptor again; one with many at once was seen with its others when one of them was
-//! searched. Looking at one descriptor costs a microsecond, looking at all of a process as many as it has.
+//! searched. Looking at one descriptor costs a microsecond, looking at all of a process three for each that it has.
 //!
 //! Invariant: a hint is never an answer. Whoever takes one looks at that descriptor of that process.
 
@@ -33,19 +33,17 @@ struct Seen {
 pub(super) struct Hint {
     /// The process; 0 when none was found yet.
     pub(super) pid: u32,
-    /// Its descriptors, the likeliest first.
-    pub(super) numbers: [u32; 3],
+    /// Its descriptor.
+    pub(super) number: u32,
 }
 
 impl Hints {
     pub(super) fn of(&self, inode: u32) -> Hint {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let met = seen.met.iter().find(|met| met.inode == inode);
-        let next = met.map_or(seen.number, |met| met.number);
         Hint {
             pid: seen.pid,
-            // Two clients of one program in turns meet each other's numbers.
-            numbers: [next, next.saturating_add(1), next.saturating_sub(1)],
+            number: met.map_or(seen.number, |met| met.number),
         }
     }
 

@@ -130,6 +130,22 @@ impl Process {
             .is_ok_and(|count| buf.get(..count) == Some(link))
     }
 
+    /// Whether a descriptor near `number` is the socket, as one of many connections opened in a row is. All of these
+    /// are looked at, so that what is met covers the questions that follow.
+    pub(super) fn holds_near(&self, link: &[u8], number: u32, look: &mut Look) -> bool {
+        let mut found = false;
+        for number in number.saturating_sub(NEAR)..=number.saturating_add(NEAR) {
+            let mut buf = [0; LINK_BYTES_MAX];
+            let read = readlinkat_raw(&self.directory, format!("fd/{number}"), &mut buf[..]);
+            let target = read.ok().and_then(|count| buf.get(..count));
+            if let Some(target) = target {
+                look.meets(number, target);
+                found |= target == link;
+            }
+        }
+        found
+    }
+
     /// Whether any thread holds the socket.
     pub(super) fn holds(&self, link: &[u8], look: &mut Look) -> Result<bool, ReadError> {
         // One thread has the process's table. More may each have one of their own (unshare(2) with CLONE_FILES), and the
@@ -204,13 +220,15 @@ impl Look {
         self.budget
     }
 
-    fn meets(&mut self, descriptor: &CStr, link: &[u8]) {
+    fn meets(&mut self, number: u32, link: &[u8]) {
         let inode = link
             .strip_prefix(b"socket:[")
             .and_then(|rest| rest.strip_suffix(b"]"));
-        if let (Some(inode), Some(number)) = (inode.and_then(parsed), parsed(descriptor.to_bytes()))
-            && self.met.len() < MET_MAX
-        {
+        if let Some(inode) = inode.and_then(parsed) {
+            // The newest descriptors of a long table are what is asked for.
+            if self.met.len() == MET_MAX {
+                self.met.drain(..MET_MAX / 2);
+            }
             self.met.push(Met { inode, number });
         }
     }
@@ -241,7 +259,9 @@ fn holds(
         match readlinkat_raw(&table, descriptor, &mut buf[..]) {
             Ok(count) => {
                 let target = buf.get(..count).unwrap_or_default();
-                look.meets(descriptor, target);
+                if let Some(number) = parsed(descriptor.to_bytes()) {
+                    look.meets(number, target);
+                }
                 if target == link {
                     found = Ok(true);
                 }
@@ -388,6 +408,8 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 /// Descriptors that are looked at behind the one that was found: clients with many connections at once open them in a
 /// row, and the next question is about a neighbour.
 const BEYOND_MAX: usize = 64;
+/// Descriptors on either side of a likely one that are looked at before all are.
+const NEAR: u32 = 24;
 /// Sockets that are remembered of one search.
 const MET_MAX: usize = 256;
 const CMDLINE_BYTES_MAX: usize = 4_096;

@@ -391,7 +391,7 @@ fn the_cost_does_not_grow_with_the_descriptors_of_the_callers_kind() {
         .unwrap();
     let hint = Hint {
         pid: caller.pid,
-        numbers: [u32::MAX; 3],
+        number: u32::MAX,
     };
     let mut scan = Scan::new(world.proc(), hint);
     assert_eq!(scan.owners(inode).unwrap().len(), 1);
@@ -422,10 +422,7 @@ fn a_hint_is_looked_at_and_never_believed() {
         assert_eq!(scan.owners(inode).unwrap().len(), 1);
         DESCRIPTORS_MAX - scan.look.left()
     };
-    let unhinted = looked_at(Hint {
-        pid: 0,
-        numbers: [0; 3],
-    });
+    let unhinted = looked_at(Hint { pid: 0, number: 0 });
     assert!(looked_at(world.lookup.hints.of(inode)) < unhinted);
     for number in [0, 9_999, u32::MAX] {
         let met = vec![Met { inode, number }];
