@@ -117,10 +117,10 @@ impl Process {
 
     /// Arguments, each ended by NUL, at most 4 KiB of them; empty when they cannot be read.
     pub(super) fn cmdline(&self) -> Vec<u8> {
-        let mut buf = vec![0; CMDLINE_BYTES_MAX];
+        let mut buf = [0; CMDLINE_BYTES_MAX];
         let count = read_file(self.directory.as_fd(), c"cmdline", &mut buf).unwrap_or(0);
-        buf.truncate(count);
-        buf
+        // It lives as long as the connection, and is a few dozen bytes mostly.
+        buf.get(..count).unwrap_or_default().to_vec()
     }
 
     /// Whether the descriptor `number` of the process is the socket. `false` says nothing of its other descriptors.
