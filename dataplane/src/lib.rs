@@ -7,7 +7,7 @@
 //!               binary)
 //! ```
 //!
-//! The files, in the order a request meets them: `listener`, `session`, `identify`, `client`, `tunnel`,
+//! The files, in the order a request meets them: `listener`, `session`, `identify`, `client`, `judge`, `tunnel`,
 //! `inference`, `upstream`, `relay`, `record`. Beneath them: `stream` over `io` and `tls`, `hangup`, `buffers`,
 //! `deadline`. Started by `boot`; everything a core owns is in `worker`.
 //!
@@ -24,6 +24,7 @@ mod hangup;
 mod identify;
 mod inference;
 mod io;
+mod judge;
 mod limits;
 mod listener;
 mod mint;

@@ -18,7 +18,7 @@ use crate::io::Socket;
 use crate::record::{self, Entry};
 use crate::stream::Stream;
 use crate::worker::{Sandbox, Worker};
-use crate::{forward, identify, inference, tunnel};
+use crate::{forward, identify, inference, judge, tunnel};
 
 /// Which listener a connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ async fn request(
     let said = access(known, target, &head, &asked, policy.hash());
     let mut record = Entry::open(worker, sandbox, wrap, Stage::Decide, said);
     let decision = match &known.caller {
-        Ok(caller) => policy::connect(&policy, caller, target),
+        Ok(caller) => judge::connect(worker, sandbox, &policy, caller, target).await,
         Err(error) => Decision::Deny(Denial::code(error.code())),
     };
     let denial = match (decision, &asked) {
