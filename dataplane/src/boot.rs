@@ -94,6 +94,7 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
             records: link.records.clone(),
             offload: offload.clone(),
             snapshots: snapshots.reader(),
+            first_request: random().map_err(BootError::Thread)?,
         };
         workers.push(start_worker(index, seed)?);
     }
@@ -175,6 +176,7 @@ struct Seed {
     records: link::Records,
     offload: Offload,
     snapshots: link::Reader<Snapshot>,
+    first_request: u64,
 }
 
 fn start_worker(index: usize, seed: Seed) -> Result<flume::Sender<Order>, BootError> {
@@ -195,6 +197,13 @@ fn start_worker(index: usize, seed: Seed) -> Result<flume::Sender<Order>, BootEr
         Ok(Err(error)) => Err(BootError::Ring(error)),
         Err(_) => Err(BootError::Ring(io::ErrorKind::BrokenPipe.into())),
     }
+}
+
+/// Where a worker starts to count its requests.
+fn random() -> io::Result<u64> {
+    let mut bytes = [0u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 type Runtime = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
@@ -231,6 +240,7 @@ async fn work(seed: Seed, orders: flume::Receiver<Order>) {
         records: seed.records,
         offload: seed.offload,
         snapshots: RefCell::new(seed.snapshots),
+        requests: Cell::new(seed.first_request),
     });
     monoio::spawn(Rc::clone(&worker.deadlines).run());
     monoio::spawn(sweep(Rc::clone(&worker)));

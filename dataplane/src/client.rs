@@ -1,6 +1,6 @@
 //! The sandbox's side of a connection: heads in, refusals out.
 
-use wire::{AfterRefusal, Code, HeadError, Parse, Refusal, RequestHead, RequestParser};
+use wire::{AfterRefusal, Code, HeadError, Parse, Refusal, RequestHead, RequestId, RequestParser};
 
 use crate::deadline::Ends;
 use crate::limits::Limits;
@@ -67,15 +67,16 @@ pub(crate) async fn read_head(stream: &mut Stream, limits: &Limits, turn: Turn) 
     heard
 }
 
-/// Answers with a refusal.
+/// Answers the request `id` with a refusal.
 pub(crate) async fn refuse(
     stream: &mut Stream,
     limits: &Limits,
+    id: RequestId,
     refusal: &Refusal,
     method: &[u8],
     after: AfterRefusal,
 ) {
-    if stream.put(&refusal.to_bytes(method, after)).is_err() {
+    if stream.put(&refusal.to_bytes(id, method, after)).is_err() {
         return;
     }
     match after {

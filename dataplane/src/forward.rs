@@ -78,12 +78,13 @@ pub(crate) async fn run(
             }
         }
         Ok((Done::Upgraded, upstream)) => {
+            let id = record.id();
             drop(record);
             let (client, early_up) = client.into_raw();
             let (upstream, early_down) = upstream.into_raw();
             let since = clock::now();
             let moved = relay::run(worker, (client, early_up), (upstream, early_down)).await;
-            tunnel::record_closed(worker, sandbox, &target, known, moved, since);
+            tunnel::record_closed(id, worker, sandbox, &target, known, moved, since);
             None
         }
         Err(Failed::Refused(denial)) => {

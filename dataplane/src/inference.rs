@@ -17,7 +17,7 @@ use std::future::Future;
 
 use link::record::{Access, Action, Event, Refused, Stage, Surface, Text};
 use policy::Policy;
-use wire::{AfterRefusal, Code, Parse, Refusal, RequestHead};
+use wire::{AfterRefusal, Code, Parse, Refusal, RequestHead, RequestId};
 
 use crate::client::{self, Heard, Turn};
 use crate::deadline::Ends;
@@ -88,6 +88,7 @@ pub(crate) async fn serve_connect(
         return client::refuse(
             &mut client,
             &worker.limits,
+            record.id(),
             &refusal,
             head.method(),
             AfterRefusal::Close,
@@ -115,7 +116,8 @@ pub(crate) async fn serve_direct(
     identity: impl Future<Output = Known>,
 ) {
     if sandbox.server_config.is_none() {
-        return refused(worker, sandbox, Surface::Direct, Code::TlsUnavailable);
+        refused(worker, sandbox, Surface::Direct, Code::TlsUnavailable);
+        return;
     }
     if let Some(client) = end_tls(worker, sandbox, client, Surface::Direct).await {
         requests(worker, sandbox, client, &identity.await).await;
@@ -174,11 +176,12 @@ async fn requests(worker: &Worker, sandbox: &Sandbox, mut client: Stream, known:
         let after = match client::read_head(&mut client, &worker.limits, turn).await {
             Heard::Request(head) => call::serve(worker, sandbox, &mut client, head, known).await,
             Heard::Bad(code) => {
-                refused(worker, sandbox, Surface::Inference, code);
+                let id = refused(worker, sandbox, Surface::Inference, code);
                 let refusal = Refusal::new(code);
                 return client::refuse(
                     &mut client,
                     &worker.limits,
+                    id,
                     &refusal,
                     b"",
                     AfterRefusal::Close,
@@ -199,14 +202,14 @@ async fn requests(worker: &Worker, sandbox: &Sandbox, mut client: Stream, known:
     }
 }
 
-fn refused(worker: &Worker, sandbox: &Sandbox, surface: Surface, code: Code) {
+fn refused(worker: &Worker, sandbox: &Sandbox, surface: Surface, code: Code) -> RequestId {
     let event = Event::Refused(Refused {
         code: code.as_str(),
         reason: None,
         surface,
         program: None,
     });
-    record::push(worker, sandbox, Stage::Handshake, event);
+    record::push(worker, sandbox, Stage::Handshake, event)
 }
 
 fn access(known: &Known, policy_version: &str) -> Access {

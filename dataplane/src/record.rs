@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use link::record::{Event, Program, Record, Stage, Text};
 use policy::Caller;
+use wire::RequestId;
 
 use crate::clock;
 use crate::worker::{Sandbox, Worker};
@@ -16,6 +17,7 @@ pub(crate) struct Entry<'a, E> {
     worker: &'a Worker,
     sandbox: &'a Sandbox,
     wrap: fn(E) -> Event,
+    id: RequestId,
     stage: Stage,
     since: Instant,
     said: Option<E>,
@@ -34,10 +36,16 @@ impl<'a, E> Entry<'a, E> {
             worker,
             sandbox,
             wrap,
+            id: worker.next_request(),
             stage,
             since: clock::now(),
             said: Some(said),
         }
+    }
+
+    /// The request's number, which a refusal names too.
+    pub(crate) fn id(&self) -> RequestId {
+        self.id
     }
 
     /// The walk reached this stage.
@@ -58,7 +66,13 @@ impl<'a, E> Entry<'a, E> {
     /// Nothing is added any more. For a refusal, whose goodbye may take a second longer than its record should.
     pub(crate) fn close(&mut self) {
         if let Some(said) = self.said.take() {
-            push(self.worker, self.sandbox, self.stage, (self.wrap)(said));
+            push_as(
+                self.id,
+                self.worker,
+                self.sandbox,
+                self.stage,
+                (self.wrap)(said),
+            );
         }
     }
 }
@@ -69,11 +83,25 @@ impl<E> Drop for Entry<'_, E> {
     }
 }
 
-/// Sends a record that has no life of its own.
-pub(crate) fn push(worker: &Worker, sandbox: &Sandbox, stage: Stage, event: Event) {
+/// Sends a record that has no life of its own; the number it got.
+pub(crate) fn push(worker: &Worker, sandbox: &Sandbox, stage: Stage, event: Event) -> RequestId {
+    let id = worker.next_request();
+    push_as(id, worker, sandbox, stage, event);
+    id
+}
+
+/// Sends a further record of the request `id`.
+pub(crate) fn push_as(
+    id: RequestId,
+    worker: &Worker,
+    sandbox: &Sandbox,
+    stage: Stage,
+    event: Event,
+) {
     worker.records.push(Record {
         at: clock::wall(),
         sandbox_id: sandbox.id_text.clone(),
+        request_id: id,
         stage,
         event,
     });

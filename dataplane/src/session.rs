@@ -219,6 +219,7 @@ pub(crate) async fn deny(
     client::refuse(
         client,
         &worker.limits,
+        record.id(),
         &refusal,
         head.method(),
         AfterRefusal::Close,
@@ -241,10 +242,11 @@ async fn refuse_unjudged(
         surface: Surface::Proxy,
         program: known.program.clone(),
     });
-    record::push(worker, sandbox, Stage::Head, event);
+    let id = record::push(worker, sandbox, Stage::Head, event);
     client::refuse(
         client,
         &worker.limits,
+        id,
         &refusal,
         head.method(),
         AfterRefusal::Close,
@@ -270,11 +272,12 @@ async fn refuse_early(
         surface,
         program: None,
     });
-    record::push(worker, sandbox, Stage::Head, event);
+    let id = record::push(worker, sandbox, Stage::Head, event);
     if door == Door::Proxy {
         client::refuse(
             client,
             &worker.limits,
+            id,
             &Refusal::new(code),
             b"",
             AfterRefusal::Close,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use link::record::{Access, Event, Stage, Text, TunnelClosed, TunnelEnd};
 use policy::Admitted;
-use wire::{Authority, RequestHead};
+use wire::{Authority, RequestHead, RequestId};
 
 use crate::clock;
 use crate::hangup::Hangup;
@@ -49,14 +49,16 @@ pub(crate) async fn run(
         return;
     }
     record.reached(Stage::Relay);
+    let id = record.id();
     drop(record);
     let since = clock::now();
     let moved = relay::run(worker, client.into_raw(), (upstream, Vec::new())).await;
-    record_closed(worker, sandbox, &target, known, moved, since);
+    record_closed(id, worker, sandbox, &target, known, moved, since);
 }
 
 /// Says what an open tunnel moved, once it has ended.
 pub(crate) fn record_closed(
+    id: RequestId,
     worker: &Worker,
     sandbox: &Sandbox,
     target: &Authority,
@@ -78,7 +80,8 @@ pub(crate) fn record_closed(
         end,
         program: known.program.clone(),
     };
-    record::push(worker, sandbox, Stage::Relay, Event::TunnelClosed(closed));
+    let event = Event::TunnelClosed(closed);
+    record::push_as(id, worker, sandbox, Stage::Relay, event);
 }
 
 /// Resolves once, verifies every address of the answer, dials one of them.

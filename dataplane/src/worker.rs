@@ -10,6 +10,7 @@ use std::sync::Arc;
 use link::record::Text;
 use policy::{Policy, SandboxId};
 use rustls::{ClientConfig, ServerConfig};
+use wire::RequestId;
 
 use crate::budget::Budget;
 use crate::buffers::Buffers;
@@ -34,9 +35,18 @@ pub(crate) struct Worker {
     pub(crate) records: link::Records,
     pub(crate) offload: Offload,
     pub(crate) snapshots: RefCell<link::Reader<Snapshot>>,
+    /// The last request's number. It starts at random, so workers and hosts do not meet.
+    pub(crate) requests: Cell<u64>,
 }
 
 impl Worker {
+    /// A number for one request.
+    pub(crate) fn next_request(&self) -> RequestId {
+        let next = self.requests.get().wrapping_add(1);
+        self.requests.set(next);
+        RequestId(next)
+    }
+
     /// The newest snapshot; to be asked once a request.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow_mut().load().value)

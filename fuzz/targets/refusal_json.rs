@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_wire::{
-    AfterRefusal, Code, HeadLimits, Parse, Refusal, ResponseFraming, ResponseParser,
+    AfterRefusal, Code, HeadLimits, Parse, Refusal, RequestId, ResponseFraming, ResponseParser,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         .hint(hint)
         .rule(&text)
         .detail(text.to_string());
-    let bytes = refusal.to_bytes(b"GET", AfterRefusal::Close);
+    let bytes = refusal.to_bytes(RequestId(7), b"GET", AfterRefusal::Close);
     let Parse::Done(head, used) = ResponseParser::new(HeadLimits {
         head_bytes_max: usize::MAX,
         ..HeadLimits::upstream()

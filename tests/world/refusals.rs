@@ -190,6 +190,32 @@ fn a_target_that_is_no_authority_is_400_and_leaves_one_record() {
     });
 }
 
+/// ERR-1, ERR-4: what a program reads leads to what the operator reads.
+#[test]
+fn a_refusal_and_its_record_have_one_number_of_their_own() {
+    play(|_| {
+        let world = world();
+        let numbers: Vec<serde_json::Value> =
+            ["denied.test:443", "bad target", "inference.local:80"]
+                .into_iter()
+                .map(|authority| refused(&world, authority).json()["request_id"].clone())
+                .collect();
+        let ended = world.end();
+        let recorded: Vec<serde_json::Value> = ended
+            .records
+            .iter()
+            .map(|record| record["request_id"].clone())
+            .collect();
+        assert_eq!(numbers, recorded);
+        assert!(
+            numbers
+                .iter()
+                .all(|number| number.as_str().is_some_and(|text| text.len() == 16))
+        );
+        assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2]);
+    });
+}
+
 /// IDN-3, TR-051
 #[test]
 fn a_caller_that_cannot_be_found_is_refused() {

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use json::Line;
 pub use text::{TEXT_BYTES_MAX, Text};
+use wire::RequestId;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Record {
     pub at: SystemTime,
     /// The sandbox it is about.
     pub sandbox_id: Text,
+    /// The request it is about, as a refusal names it; a tunnel's end has the number of its CONNECT.
+    pub request_id: RequestId,
     /// How far the request came.
     pub stage: Stage,
     /// What happened.
@@ -262,6 +265,7 @@ impl Record {
         line.text("level", Some("info"));
         line.text("msg", Some(self.event.msg()));
         line.text("sandbox_id", Some(self.sandbox_id.as_str()));
+        line.plain_or_absent("request_id", Some(self.request_id));
         line.text("stage", Some(self.stage.as_str()));
         match &self.event {
             Event::Connect(access) | Event::Forward(access) => access.write(&mut line),

@@ -36,7 +36,8 @@ fn a_client_that_never_reads_its_refusals_is_closed() {
             let refusal = Refusal::new(Code::RateLimited).detail("x".repeat(60_000));
             while !client.socket.alarm.rang() {
                 let after = AfterRefusal::KeepOpen;
-                refuse(&mut client, &limits, &refusal, b"GET", after).await;
+                let id = RequestId(1);
+                refuse(&mut client, &limits, id, &refusal, b"GET", after).await;
             }
             true
         });

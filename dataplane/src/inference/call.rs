@@ -54,7 +54,15 @@ pub(super) async fn serve(
             said.status = Some(refusal.code().status());
             said.total = Some(clock::now().saturating_duration_since(begun));
             record.close();
-            client::refuse(client, &worker.limits, &refusal, head.method(), after).await;
+            client::refuse(
+                client,
+                &worker.limits,
+                record.id(),
+                &refusal,
+                head.method(),
+                after,
+            )
+            .await;
             match after {
                 AfterRefusal::KeepOpen => After::Keep,
                 AfterRefusal::Close => After::Gone,

@@ -35,7 +35,7 @@ pub use host::{Authority, Host, HostError, HostField, Port};
 pub use json::json_string;
 pub use model_field::{Edit, Following, ModelError, ModelField, ModelScanner};
 pub use path::{CanonicalPath, PathError, Slashes};
-pub use refusal::{AfterRefusal, Code, Refusal, interim_continue};
+pub use refusal::{AfterRefusal, Code, Refusal, RequestId, interim_continue};
 pub use request::{Expectation, RequestHead, RequestParser, Upgrade};
 pub use response::{ResponseHead, ResponseParser};
 pub use sse::EventScanner;

@@ -6,11 +6,25 @@
 //! sent or a policy author chose; the body is one JSON object whose members stand in a fixed order.
 //! Must never know: addresses, upstream URLs, credentials, request bodies.
 
+use std::fmt;
+
 use crate::{json::json_string, write::HeadWriter};
 
 mod code;
 
 pub use code::Code;
+
+/// What a refusal and its record have in common, so that one leads to the other.
+///
+/// Unique within a host for all practical purposes: a random start and a counter. It says nothing of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// An answer of our own, ready to be filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,10 +128,10 @@ impl Refusal {
         self
     }
 
-    /// The whole answer. In answer to HEAD the body is left out and its length is still told (RFC 9110 §9.3.2).
+    /// The whole answer to the request `id`. In answer to HEAD the body is left out and its length is still told (RFC 9110 §9.3.2).
     #[must_use]
-    pub fn to_bytes(&self, method: &[u8], after: AfterRefusal) -> Vec<u8> {
-        let body = self.body();
+    pub fn to_bytes(&self, id: RequestId, method: &[u8], after: AfterRefusal) -> Vec<u8> {
+        let body = self.body(id);
         let mut head = HeadWriter::response(self.code.status(), reason_phrase(self.code.status()));
         head.own_field("Content-Type", "application/json");
         head.number_field(
@@ -146,7 +160,7 @@ impl Refusal {
         out
     }
 
-    fn body(&self) -> Vec<u8> {
+    fn body(&self, id: RequestId) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"{\"error\":");
         json_string(self.code.as_str(), &mut out);
@@ -165,6 +179,7 @@ impl Refusal {
             out.extend_from_slice(port.to_string().as_bytes());
         }
         member(&mut out, "model", self.model.as_deref());
+        member(&mut out, "request_id", Some(&id.to_string()));
         out.push(b'}');
         out
     }

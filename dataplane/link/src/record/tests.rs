@@ -36,6 +36,7 @@ fn line(event: Event) -> String {
     let record = Record {
         at: UNIX_EPOCH,
         sandbox_id: Text::new(b"box"),
+        request_id: RequestId(0x2a),
         stage: Stage::Relay,
         event,
     };
@@ -49,7 +50,7 @@ fn line(event: Event) -> String {
 #[test]
 fn an_allowed_connect_has_every_key() {
     let expected = concat!(
-        r#"{"ts":"1970-01-01T00:00:00.000Z","level":"info","msg":"CONNECT","sandbox_id":"box","stage":"relay","#,
+        r#"{"ts":"1970-01-01T00:00:00.000Z","level":"info","msg":"CONNECT","sandbox_id":"box","request_id":"000000000000002a","stage":"relay","#,
         r#""src_addr":"127.0.0.1","src_port":40000,"proxy_addr":"127.0.0.1:3128","dst_host":"github.com","dst_port":443,"#,
         r#""binary":"/usr/bin/git","binary_pid":12,"#,
         r#""binary_sha256":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","#,
@@ -144,7 +145,7 @@ fn an_inference_record_has_every_key() {
     };
     let text = line(Event::Inference(inference));
     let keys = concat!(
-        r#""msg":"INFERENCE","sandbox_id":"box","stage":"relay","method":"POST","path":"/v1/messages","#,
+        r#""msg":"INFERENCE","sandbox_id":"box","request_id":"000000000000002a","stage":"relay","method":"POST","path":"/v1/messages","#,
         r#""protocol":"anthropic_messages","kind":"messages","action":"allow","code":"-","reason":"-","route_version":3,"#,
         r#""model":"m-1","status":200,"stream":true,"first_byte_ms":12,"total_ms":1500,"bytes_in":10,"bytes_out":20,"#,
         r#""input_tokens":1,"output_tokens":"-","end":"client_gone","binary":"/usr/bin/git","policy":"-"}"#

@@ -451,11 +451,11 @@ fn a_denial_becomes_a_refusal_that_names_reason_and_policy() {
     else {
         panic!("admitted");
     };
-    let answer = String::from_utf8(
-        denial
-            .refusal()
-            .to_bytes(b"CONNECT", wire::AfterRefusal::Close),
-    )
+    let answer = String::from_utf8(denial.refusal().to_bytes(
+        wire::RequestId(1),
+        b"CONNECT",
+        wire::AfterRefusal::Close,
+    ))
     .unwrap();
     assert!(answer.contains("x-ringfence-policy: b\r\n"), "{answer}");
     assert!(

@@ -3,6 +3,9 @@
 use super::*;
 use crate::{HeadLimits, Parse, Persistence, ResponseFraming, ResponseHead, ResponseParser};
 
+/// The number in every answer of these tests.
+const ID: RequestId = RequestId(0x2a);
+
 fn read(bytes: &[u8]) -> (ResponseHead, Vec<u8>) {
     let Parse::Done(head, used) = ResponseParser::new(HeadLimits::upstream()).advance(bytes) else {
         panic!("well-formed")
@@ -14,7 +17,7 @@ fn read(bytes: &[u8]) -> (ResponseHead, Vec<u8>) {
 #[test]
 fn every_code_is_one_json_object_of_the_length_announced() {
     for code in Code::ALL {
-        let (head, body) = read(&Refusal::new(code).to_bytes(b"GET", AfterRefusal::Close));
+        let (head, body) = read(&Refusal::new(code).to_bytes(ID, b"GET", AfterRefusal::Close));
         assert_eq!(head.status(), code.status());
         assert!(!head.reason().is_empty(), "{}", code.as_str());
         assert_eq!(
@@ -61,9 +64,9 @@ fn the_members_stand_in_one_order() {
         .hint("allow it")
         .reason("deny_rule")
         .detail("No \u{e9}.".to_owned());
-    let (head, body) = read(&refusal.to_bytes(b"POST", AfterRefusal::Close));
+    let (head, body) = read(&refusal.to_bytes(ID, b"POST", AfterRefusal::Close));
     let expected = "{\"error\":\"policy_denied\",\"detail\":\"No \u{e9}.\",\"reason\":\"deny_rule\",\"hint\":\"allow it\",\
-                    \"policy\":\"git\",\"rule\":\"GET /p\",\"host\":\"h\",\"port\":443,\"model\":\"m\\\"x\"}";
+                    \"policy\":\"git\",\"rule\":\"GET /p\",\"host\":\"h\",\"port\":443,\"model\":\"m\\\"x\",\"request_id\":\"000000000000002a\"}";
     assert_eq!(String::from_utf8(body).unwrap(), expected);
     assert_eq!(head.field("x-ringfence-policy"), Some(b"git".as_slice()));
 }
@@ -72,8 +75,8 @@ fn the_members_stand_in_one_order() {
 #[test]
 fn an_answer_to_head_tells_its_length_and_leaves_out_the_body() {
     let refusal = Refusal::new(Code::PolicyDenied);
-    let (get, body) = read(&refusal.to_bytes(b"GET", AfterRefusal::Close));
-    let (head, nothing) = read(&refusal.to_bytes(b"HEAD", AfterRefusal::Close));
+    let (get, body) = read(&refusal.to_bytes(ID, b"GET", AfterRefusal::Close));
+    let (head, nothing) = read(&refusal.to_bytes(ID, b"HEAD", AfterRefusal::Close));
     assert!(nothing.is_empty() && !body.is_empty());
     assert_eq!(get.field("content-length"), head.field("content-length"));
 }
@@ -82,7 +85,7 @@ fn an_answer_to_head_tells_its_length_and_leaves_out_the_body() {
 #[test]
 fn a_connection_that_stays_open_is_not_called_closed() {
     let refusal = Refusal::new(Code::RateLimited).retry_after(17);
-    let (head, _) = read(&refusal.to_bytes(b"POST", AfterRefusal::KeepOpen));
+    let (head, _) = read(&refusal.to_bytes(ID, b"POST", AfterRefusal::KeepOpen));
     assert_eq!(head.persistence(), Persistence::KeepAlive);
     assert_eq!(head.field("retry-after"), Some(b"17".as_slice()));
 }
@@ -93,7 +96,7 @@ fn a_name_with_control_bytes_cannot_forge_a_field() {
     let refusal = Refusal::new(Code::PolicyDenied)
         .policy("a\r\nEvil: 1")
         .host("b\r\n\r\nc");
-    let (head, body) = read(&refusal.to_bytes(b"GET", AfterRefusal::Close));
+    let (head, body) = read(&refusal.to_bytes(ID, b"GET", AfterRefusal::Close));
     assert_eq!(head.field("evil"), None);
     assert_eq!(head.field("x-ringfence-policy"), Some(b"-".as_slice()));
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
