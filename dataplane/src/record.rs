@@ -101,7 +101,7 @@ pub(crate) fn push_as(
     worker.records.push(Record {
         at: clock::wall(),
         sandbox_id: sandbox.id_text.clone(),
-        request_id: id,
+        request_id: Some(id),
         stage,
         event,
     });

@@ -26,8 +26,9 @@ pub struct Record {
     pub at: SystemTime,
     /// The sandbox it is about.
     pub sandbox_id: Text,
-    /// The request it is about, as a refusal names it; a tunnel's end has the number of its CONNECT.
-    pub request_id: RequestId,
+    /// The request it is about, as a refusal names it; a tunnel's end has the number of its CONNECT. A load is about
+    /// none.
+    pub request_id: Option<RequestId>,
     /// How far the request came.
     pub stage: Stage,
     /// What happened.
@@ -55,6 +56,8 @@ pub enum Stage {
     Send,
     /// The answer or the tunnel was flowing, or had ended.
     Relay,
+    /// No request: policy and routes were being loaded.
+    Load,
 }
 
 /// What a record is about. The variants are the values of `msg`.
@@ -70,6 +73,12 @@ pub enum Event {
     TunnelClosed(TunnelClosed),
     /// Something ended before one of the others applied.
     Refused(Refused),
+    /// A policy came into force.
+    PolicyLoaded(PolicyVersion),
+    /// Policy or routes could not be loaded, and what is named stays in force.
+    PolicyFailed(PolicyVersion, Text),
+    /// The workers judge by new policies and routes.
+    SnapshotApplied(Applied),
 }
 
 /// The program that asked; made once a connection and shared by its records.
@@ -257,21 +266,47 @@ pub struct Refused {
     pub program: Option<Arc<Program>>,
 }
 
+/// One version of a sandbox's policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// Counted from 1 for each sandbox; an equal policy keeps its number (LIV-6).
+    pub version: u64,
+    /// Its hash (LIV-5).
+    pub hash: Text,
+}
+
+/// New policies and routes, in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The number of the snapshot.
+    pub generation: u64,
+    /// How many inference routes it has.
+    pub routes: usize,
+    /// How many sandboxes it has a policy for.
+    pub sandboxes: usize,
+}
+
 impl Record {
     /// Appends the record as one JSON line.
     pub fn write_line(&self, out: &mut String) {
         let mut line = Line::new(out);
         line.plain("ts", |text| time::write_rfc3339(self.at, text));
-        line.text("level", Some("info"));
+        line.text("level", Some(self.event.level()));
         line.text("msg", Some(self.event.msg()));
         line.text("sandbox_id", Some(self.sandbox_id.as_str()));
-        line.plain_or_absent("request_id", Some(self.request_id));
+        line.plain_or_absent("request_id", self.request_id);
         line.text("stage", Some(self.stage.as_str()));
         match &self.event {
             Event::Connect(access) | Event::Forward(access) => access.write(&mut line),
             Event::Inference(inference) => inference.write(&mut line),
             Event::TunnelClosed(closed) => closed.write(&mut line),
             Event::Refused(refused) => refused.write(&mut line),
+            Event::PolicyLoaded(version) => version.write(&mut line),
+            Event::PolicyFailed(in_force, error) => {
+                in_force.write(&mut line);
+                line.text("error", Some(error.as_str()));
+            }
+            Event::SnapshotApplied(applied) => applied.write(&mut line),
         }
         line.finish();
     }
@@ -286,6 +321,22 @@ impl Event {
             Event::Inference(_) => "INFERENCE",
             Event::TunnelClosed(_) => "TUNNEL_CLOSED",
             Event::Refused(_) => "REFUSED",
+            Event::PolicyLoaded(_) => "POLICY_LOADED",
+            Event::PolicyFailed(..) => "POLICY_FAILED",
+            Event::SnapshotApplied(_) => "SNAPSHOT_APPLIED",
+        }
+    }
+
+    fn level(&self) -> &'static str {
+        match self {
+            Event::PolicyFailed(..) => "warn",
+            Event::Connect(_)
+            | Event::Forward(_)
+            | Event::Inference(_)
+            | Event::TunnelClosed(_)
+            | Event::Refused(_)
+            | Event::PolicyLoaded(_)
+            | Event::SnapshotApplied(_) => "info",
         }
     }
 }
@@ -303,6 +354,7 @@ impl Stage {
             Stage::Handshake => "handshake",
             Stage::Send => "send",
             Stage::Relay => "relay",
+            Stage::Load => "load",
         }
     }
 }
@@ -434,6 +486,21 @@ impl Refused {
             "binary",
             self.program.as_ref().map(|program| program.binary.as_str()),
         );
+    }
+}
+
+impl PolicyVersion {
+    fn write(&self, line: &mut Line<'_>) {
+        line.number("policy_version", Some(self.version));
+        line.text("policy_hash", Some(self.hash.as_str()));
+    }
+}
+
+impl Applied {
+    fn write(&self, line: &mut Line<'_>) {
+        line.number("generation", Some(self.generation));
+        line.number("routes", Some(self.routes));
+        line.number("sandboxes", Some(self.sandboxes));
     }
 }
 

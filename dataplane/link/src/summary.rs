@@ -123,9 +123,13 @@ fn denied(record: &Record) -> Option<Group> {
             group.reason = refused.reason;
             refused.program.as_ref()
         }
-        Event::Connect(_) | Event::Forward(_) | Event::Inference(_) | Event::TunnelClosed(_) => {
-            return None;
-        }
+        Event::Connect(_)
+        | Event::Forward(_)
+        | Event::Inference(_)
+        | Event::TunnelClosed(_)
+        | Event::PolicyLoaded(_)
+        | Event::PolicyFailed(..)
+        | Event::SnapshotApplied(_) => return None,
     };
     group.binary = program.map(|program| program.binary.clone());
     Some(group)

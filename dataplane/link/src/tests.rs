@@ -12,7 +12,7 @@ fn record(host: &str, action: Action) -> Record {
     Record {
         at: SystemTime::now(),
         sandbox_id: Text::new(b"box-1"),
-        request_id: wire::RequestId(0x2a),
+        request_id: Some(wire::RequestId(0x2a)),
         stage: Stage::Decide,
         event: Event::Connect(Access {
             source: "127.0.0.1:40000".parse().ok(),

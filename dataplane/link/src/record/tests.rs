@@ -36,7 +36,7 @@ fn line(event: Event) -> String {
     let record = Record {
         at: UNIX_EPOCH,
         sandbox_id: Text::new(b"box"),
-        request_id: RequestId(0x2a),
+        request_id: Some(RequestId(0x2a)),
         stage: Stage::Relay,
         event,
     };
@@ -226,4 +226,47 @@ fn no_byte_breaks_the_line() {
         let raw = text.chars().filter(|c| text::is_dangerous(*c)).count();
         assert_eq!(raw, 1, "{bytes:?}");
     }
+}
+
+/// LOG-1: what a load says, and that it is about no request.
+#[test]
+fn a_load_names_the_version_in_force_and_no_request() {
+    let version = PolicyVersion {
+        version: 3,
+        hash: Text::new(b"abc"),
+    };
+    let of = |event: Event| {
+        let record = Record {
+            at: UNIX_EPOCH,
+            sandbox_id: Text::new(b"box"),
+            request_id: None,
+            stage: Stage::Load,
+            event,
+        };
+        let mut out = String::new();
+        record.write_line(&mut out);
+        out
+    };
+    assert_eq!(
+        of(Event::PolicyLoaded(version.clone())),
+        concat!(
+            r#"{"ts":"1970-01-01T00:00:00.000Z","level":"info","msg":"POLICY_LOADED","sandbox_id":"box","request_id":"-","#,
+            r#""stage":"load","policy_version":3,"policy_hash":"abc"}"#,
+            "\n"
+        )
+    );
+    let failed = of(Event::PolicyFailed(
+        version,
+        Text::new(b"p.yaml:1:2: version: no\nmore"),
+    ));
+    assert!(failed.contains(r#""level":"warn","msg":"POLICY_FAILED""#));
+    assert!(failed.ends_with(
+        "\"policy_version\":3,\"policy_hash\":\"abc\",\"error\":\"p.yaml:1:2: version: no\\nmore\"}\n"
+    ));
+    let applied = of(Event::SnapshotApplied(Applied {
+        generation: 2,
+        routes: 1,
+        sandboxes: 1,
+    }));
+    assert!(applied.ends_with("\"generation\":2,\"routes\":1,\"sandboxes\":1}\n"));
 }

@@ -18,7 +18,7 @@ fn push(records: &Records, count: usize) {
         records.push(Record {
             at: UNIX_EPOCH,
             sandbox_id: Text::new(b"s"),
-            request_id: wire::RequestId(0x2a),
+            request_id: Some(wire::RequestId(0x2a)),
             stage: Stage::Head,
             event: Event::Refused(refused),
         });

@@ -8,7 +8,7 @@ fn record(event: Event) -> Record {
     Record {
         at: UNIX_EPOCH,
         sandbox_id: Text::new(b"s"),
-        request_id: wire::RequestId(0x2a),
+        request_id: Some(wire::RequestId(0x2a)),
         stage: Stage::Head,
         event,
     }
