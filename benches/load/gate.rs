@@ -46,6 +46,7 @@ pub(crate) fn run(process: &str, directory: &str) -> Outcome<()> {
             policies: HashMap::from([(sandbox.clone(), Arc::new(Policy::compile(document)))]),
             routes: Some(Arc::new(routes)),
         },
+        site: policy::Site::default(),
     })?;
     let ca_pem = data_plane.ca_pem().map_err(ToString::to_string)?;
     fs::write(format!("{directory}/{CA_FILE}"), ca_pem)?;

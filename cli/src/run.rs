@@ -114,6 +114,7 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
             policies,
             routes: Some(Arc::new(routes)),
         },
+        site: policy::Site::default(),
     })
     .map_err(Stop::own)?;
     let ca_pem = data_plane.ca_pem().map_err(Stop::own)?;

@@ -41,6 +41,9 @@ pub struct Config {
     pub link: link::Config,
     /// The first generation.
     pub snapshot: Snapshot,
+    /// What is particular to this host: its NAT64 prefix, and where ringfence listens beside the listeners of
+    /// [`Attachment`]s, which add themselves (DST-12).
+    pub site: policy::Site,
 }
 
 /// A running data plane.
@@ -49,6 +52,7 @@ pub struct DataPlane {
     authority: Result<Authority, crate::mint::MintError>,
     workers: Vec<flume::Sender<Order>>,
     snapshots: link::Slot<Snapshot>,
+    site: link::Slot<policy::Site>,
     unusable_roots: usize,
 }
 
@@ -85,6 +89,7 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
     let link = link::start(config.link).map_err(BootError::Link)?;
     let offload = Offload::start(config.helpers.max(1)).map_err(BootError::Thread)?;
     let snapshots = link::Slot::new(config.snapshot);
+    let site = link::Slot::new(config.site);
     let mut workers = Vec::with_capacity(config.workers);
     for index in 0..config.workers.max(1) {
         let seed = Seed {
@@ -95,6 +100,7 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
             offload: offload.clone(),
             snapshots: snapshots.reader(),
             first_request: random().map_err(BootError::Thread)?,
+            site: site.reader(),
         };
         workers.push(start_worker(index, seed)?);
     }
@@ -104,6 +110,7 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
         authority,
         workers,
         snapshots,
+        site,
         unusable_roots: unusable,
     })
 }
@@ -138,6 +145,17 @@ impl DataPlane {
             .as_ref()
             .ok()
             .and_then(|authority| authority.server_config().ok());
+        // Before the first connection is accepted: a sandbox never reaches its own gate, nor another's.
+        let own: Vec<_> = [Some(&attachment.proxy), attachment.direct.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(listener::address)
+            .collect();
+        self.site.update(|site| {
+            let mut site = site.clone();
+            site.own.extend_from_slice(&own);
+            site
+        });
         let (confirm, confirmed) = flume::bounded(1);
         let spread: usize = attachment.id.as_str().bytes().map(usize::from).sum();
         let worker = &self.workers[spread % self.workers.len()];
@@ -177,6 +195,7 @@ struct Seed {
     offload: Offload,
     snapshots: link::Reader<Snapshot>,
     first_request: u64,
+    site: link::Reader<policy::Site>,
 }
 
 fn start_worker(index: usize, seed: Seed) -> Result<flume::Sender<Order>, BootError> {
@@ -241,6 +260,7 @@ async fn work(seed: Seed, orders: flume::Receiver<Order>) {
         offload: seed.offload,
         snapshots: RefCell::new(seed.snapshots),
         requests: Cell::new(seed.first_request),
+        site: RefCell::new(seed.site),
     });
     monoio::spawn(Rc::clone(&worker.deadlines).run());
     monoio::spawn(sweep(Rc::clone(&worker)));

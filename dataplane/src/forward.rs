@@ -109,7 +109,7 @@ async fn open(worker: &Worker, admitted: &Admitted) -> Result<Stream, Denial> {
     let answer = dial::resolve(worker, &admitted.target().host, until)
         .await
         .map_err(UpstreamError::into_denial)?;
-    let verified = policy::verify(admitted, &answer)?;
+    let verified = policy::verify_at(&worker.site(), admitted, &answer)?;
     policy::require_private(admitted, &verified)?;
     let socket = dial::dial(worker, verified, until)
         .await

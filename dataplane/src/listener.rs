@@ -6,6 +6,8 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Poll;
@@ -41,6 +43,11 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+/// Where a listener is bound.
+pub(crate) fn address(listener: &OwnedFd) -> Option<SocketAddr> {
+    rustix::net::getsockname(listener).ok()?.try_into().ok()
 }
 
 /// Errors that accept(2) reports on behalf of a connection that is gone already.

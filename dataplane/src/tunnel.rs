@@ -94,7 +94,8 @@ async fn open(
     let until = dial::until(clock::now(), worker.limits.dial_time);
     let answer = dial::resolve(worker, &target.host, until).await?;
     stage.set(Stage::Dial);
-    let verified = policy::verify(admitted, &answer).map_err(UpstreamError::Address)?;
+    let verified =
+        policy::verify_at(&worker.site(), admitted, &answer).map_err(UpstreamError::Address)?;
     dial::dial(worker, verified, until).await
 }
 

@@ -37,6 +37,7 @@ pub(crate) struct Worker {
     pub(crate) snapshots: RefCell<link::Reader<Snapshot>>,
     /// The last request's number. It starts at random, so workers and hosts do not meet.
     pub(crate) requests: Cell<u64>,
+    pub(crate) site: RefCell<link::Reader<policy::Site>>,
 }
 
 impl Worker {
@@ -50,6 +51,11 @@ impl Worker {
     /// The newest snapshot; to be asked once a request.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow_mut().load().value)
+    }
+
+    /// Where this data plane stands; the addresses of one answer are judged by one of these.
+    pub(crate) fn site(&self) -> Arc<policy::Site> {
+        Arc::clone(&self.site.borrow_mut().load().value)
     }
 }
 

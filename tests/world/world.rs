@@ -158,6 +158,7 @@ impl Setup {
                 policies: HashMap::from_iter(policies),
                 routes: self.routes.as_deref().map(|text| Arc::new(parsed(text))),
             },
+            site: policy::Site::default(),
         })
         .unwrap();
         let world = World { plane, records };

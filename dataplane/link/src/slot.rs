@@ -62,6 +62,15 @@ impl<T> Slot<T> {
         generation
     }
 
+    /// Puts in what `change` makes of the newest value, whoever else puts at the same time; `change` may be asked
+    /// again, and its last answer counts.
+    pub fn update(&self, mut change: impl FnMut(&T) -> T) {
+        self.newest.rcu(|newest| Versioned {
+            generation: Generation(newest.generation.0.saturating_add(1)),
+            value: Arc::new(change(&newest.value)),
+        });
+    }
+
     /// A reader for one worker.
     pub fn reader(&self) -> Reader<T> {
         Reader {

@@ -286,7 +286,8 @@ async fn connect(worker: &Worker, route: &Route) -> Result<Stream, UpstreamError
     let until = dial::until(clock::now(), route.deadlines.connect);
     let authority = &route.base.authority;
     let answer = dial::resolve(worker, &authority.host, until).await?;
-    let verified = policy::verify_backend(route, &answer).map_err(UpstreamError::Address)?;
+    let verified = policy::verify_backend_at(&worker.site(), route, &answer)
+        .map_err(UpstreamError::Address)?;
     let socket = dial::dial(worker, verified, until).await?;
     match route.base.scheme {
         Scheme::Https => tls::connect(worker, socket, &authority.host).await,

@@ -170,6 +170,8 @@ pub fn verify_backend_at(
     };
     let outside = |addr: IpAddr| site.classify(addr) == Class::Public;
     let dialable = |addr: &IpAddr| match route.base.scheme {
+        // A backend behind our own listener would call itself for ever.
+        _ if site.is_own(*addr, route.base.authority.port) => false,
         Scheme::Https => outside(*addr) || route.allow_private_endpoint && inside(*addr),
         // Why: a key in plain text may cross the inside only, and only by the operator's word.
         Scheme::Http => route.allow_private_endpoint && inside(*addr),
