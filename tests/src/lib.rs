@@ -22,6 +22,7 @@ pub mod policy;
 pub mod raw;
 pub mod run;
 pub mod scene;
+pub mod smuggling;
 mod sys;
 
 pub use scene::{Scene, play, play_within};

@@ -14,6 +14,7 @@ use harness::origin::{After, Origin};
 use harness::policy::text;
 use harness::raw::Fence;
 use harness::scene::Scene;
+use harness::smuggling::{Score, report};
 use serde_json::Value;
 
 /// The route's model in the model_rewrite corpus.
@@ -41,35 +42,4 @@ fn ok_server(address: &str) -> Origin {
 
 fn name(row: &Value) -> String {
     row["name"].as_str().unwrap_or("?").to_owned()
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Score {
-    Strict,
-    SafeOnly(String),
-    Unsafe(String),
-}
-
-fn report(corpus: &str, scores: &[(String, Score, String)], strict_percent: usize) {
-    let count =
-        |wanted: fn(&Score) -> bool| scores.iter().filter(|(_, score, _)| wanted(score)).count();
-    let strict = count(|score| matches!(score, Score::Strict));
-    let hazards = count(|score| matches!(score, Score::Unsafe(_)));
-    for (name, score, seen) in scores {
-        match score {
-            Score::Strict => {}
-            Score::SafeOnly(why) => eprintln!("{corpus}: {name}: safe, not strict ({why}): {seen}"),
-            Score::Unsafe(why) => eprintln!("{corpus}: {name}: NOT SAFE ({why}): {seen}"),
-        }
-    }
-    eprintln!(
-        "{corpus}: {} cases, {hazards} not safe, {strict} strict",
-        scores.len()
-    );
-    assert_eq!(hazards, 0, "{corpus}: safe must be 100 %");
-    assert!(
-        strict * 100 >= scores.len() * strict_percent,
-        "{corpus}: strict {strict} of {}",
-        scores.len()
-    );
 }
