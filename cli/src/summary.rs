@@ -54,7 +54,7 @@ fn describe(group: &Group) -> String {
         out += &format!(" by {}", binary.as_str());
     }
     out += &format!(": {}", group.code.unwrap_or("refused"));
-    if let Some(reason) = group.reason {
+    if let Some(reason) = &group.reason {
         out += &format!(" ({reason})");
     }
     out
@@ -68,7 +68,10 @@ fn remedy(group: &Group) -> Option<String> {
         .as_ref()
         .map_or("/path/to/binary", Text::as_str);
     let mut out = String::new();
-    match (group.reason?, group.policy.as_ref().map(Text::as_str)) {
+    match (
+        group.reason.as_deref()?,
+        group.policy.as_ref().map(Text::as_str),
+    ) {
         ("no_network_policies" | "endpoint_not_allowed", _) if host != "inference.local" => {
             let key: String = host
                 .chars()

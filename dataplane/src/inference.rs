@@ -74,7 +74,7 @@ pub(crate) async fn serve_connect(
         (None, _) => Some((Code::TlsUnavailable, None)),
         (Some(_), Err(denial)) => Some((
             denial.code,
-            (!denial.reason.is_empty()).then_some(denial.reason),
+            (!denial.reason.is_empty()).then(|| denial.reason.clone()),
         )),
         (Some(_), Ok(_)) => None,
     };

@@ -205,7 +205,7 @@ pub(crate) async fn deny(
     let said = record.said();
     said.action = Action::Deny;
     said.code = Some(denial.code.as_str());
-    said.reason = (!denial.reason.is_empty()).then_some(denial.reason);
+    said.reason = (!denial.reason.is_empty()).then(|| denial.reason.clone());
     said.took = Some(took);
     said.policy = denial
         .policy

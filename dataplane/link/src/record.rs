@@ -11,6 +11,7 @@ mod json;
 mod text;
 mod time;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -125,7 +126,7 @@ pub struct Access {
     /// The hash of the policy that was in force.
     pub policy_version: Option<Text>,
     /// Why it was refused, a stable word.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// The code of the refusal.
     pub code: Option<&'static str>,
     /// Method and path, for a forward request only.
@@ -172,7 +173,7 @@ pub struct Inference {
     /// The code of the refusal.
     pub code: Option<&'static str>,
     /// Why it was refused, a stable word.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// Version of the route that answered.
     pub route_version: Option<u64>,
     /// The model that the route put in.
@@ -259,7 +260,7 @@ pub struct Refused {
     /// The code of the refusal.
     pub code: &'static str,
     /// Why, a stable word.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// Where.
     pub surface: Surface,
     /// Who asked, when that was known.
@@ -383,7 +384,7 @@ impl Access {
             "policy_version",
             self.policy_version.as_ref().map(Text::as_str),
         );
-        line.text("reason", self.reason);
+        line.text("reason", self.reason.as_deref());
         line.text("code", self.code);
         if let Some(request) = &self.request {
             line.text("method", Some(request.method.as_str()));
@@ -409,7 +410,7 @@ impl Inference {
         line.text("kind", self.kind);
         line.text("action", Some(self.action.as_str()));
         line.text("code", self.code);
-        line.text("reason", self.reason);
+        line.text("reason", self.reason.as_deref());
         line.number("route_version", self.route_version);
         line.text("model", self.model.as_ref().map(Text::as_str));
         line.number("status", self.status);
@@ -473,7 +474,7 @@ impl TunnelClosed {
 impl Refused {
     fn write(&self, line: &mut Line<'_>) {
         line.text("code", Some(self.code));
-        line.text("reason", self.reason);
+        line.text("reason", self.reason.as_deref());
         line.text(
             "surface",
             Some(match self.surface {

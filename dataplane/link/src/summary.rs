@@ -3,6 +3,7 @@
 //! It exists apart from `ship.rs` because it outlives the file: without `--record` it is all that is kept of a run.
 //! Bounded: beyond `GROUPS_MAX` different groups only a number is kept.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::record::{Action, Event, Record, Text};
@@ -41,7 +42,7 @@ pub struct Group {
     /// Code of the refusal.
     pub code: Option<&'static str>,
     /// Reason of the refusal.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// The policy entry that decided.
     pub policy: Option<Text>,
 }
@@ -107,20 +108,20 @@ fn denied(record: &Record) -> Option<Group> {
             group.host = access.host.clone();
             group.port = access.port;
             group.code = access.code;
-            group.reason = access.reason;
+            group.reason = access.reason.clone();
             group.policy = access.policy.clone();
             access.program.as_ref()
         }
         Event::Inference(inference) if inference.action == Action::Deny => {
             group.host = Some(Text::new(b"inference.local"));
             group.code = inference.code;
-            group.reason = inference.reason;
+            group.reason = inference.reason.clone();
             group.policy = inference.policy.clone();
             inference.program.as_ref()
         }
         Event::Refused(refused) => {
             group.code = Some(refused.code);
-            group.reason = refused.reason;
+            group.reason = refused.reason.clone();
             refused.program.as_ref()
         }
         Event::Connect(_)

@@ -29,7 +29,7 @@ fn record(host: &str, action: Action) -> Record {
             action,
             policy: (!denied).then(|| Text::new(b"git")),
             policy_version: Some(Text::new(b"c0ffee")),
-            reason: denied.then_some("host_not_listed"),
+            reason: denied.then(|| "host_not_listed".into()),
             code: denied.then_some("policy_denied"),
             request: None,
             bytes_up: None,

@@ -3,6 +3,7 @@
 //! Apart from `decide`, which makes them, because everybody reads them. Invariant: the fields of
 //! `Admitted` and `InferenceGrant` are private, so neither exists without a decision (S3).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use wire::{Authority, Code, Refusal};
@@ -29,8 +30,8 @@ pub enum Decision {
 pub struct Denial {
     /// The code of the refusal.
     pub code: Code,
-    /// The `reason` of ERR-5; empty for codes that have none.
-    pub reason: &'static str,
+    /// The `reason` of ERR-5, or what an operator's own rules gave as theirs; empty for codes that have none.
+    pub reason: Cow<'static, str>,
     /// Key of the policy the denial is about, when there is one.
     pub policy: Option<Arc<str>>,
 }
@@ -40,23 +41,23 @@ impl Denial {
     pub fn code(code: Code) -> Denial {
         Denial {
             code,
-            reason: "",
+            reason: Cow::Borrowed(""),
             policy: None,
         }
     }
 
-    pub(crate) fn policy(reason: &'static str, policy: Option<Arc<str>>) -> Denial {
+    pub(crate) fn policy(reason: impl Into<Cow<'static, str>>, policy: Option<Arc<str>>) -> Denial {
         Denial {
             code: Code::PolicyDenied,
-            reason,
+            reason: reason.into(),
             policy,
         }
     }
 
-    pub(crate) fn destination(reason: &'static str, policy: &Arc<str>) -> Denial {
+    pub(crate) fn destination(reason: impl Into<Cow<'static, str>>, policy: &Arc<str>) -> Denial {
         Denial {
             code: Code::DestinationDenied,
-            reason,
+            reason: reason.into(),
             policy: Some(Arc::clone(policy)),
         }
     }
@@ -65,7 +66,7 @@ impl Denial {
     pub fn refusal(&self) -> Refusal {
         let mut refusal = Refusal::new(self.code);
         if !self.reason.is_empty() {
-            refusal = refusal.reason(self.reason);
+            refusal = refusal.reason(self.reason.clone());
         }
         match &self.policy {
             Some(policy) => refusal.policy(policy),

@@ -262,7 +262,7 @@ impl Walk {
             }
             Err(denial) => {
                 let detail = format!("{} may not be dialled", words::list(answer.iter()));
-                self.fail("address", denial.code.as_str(), denial.reason, &detail)
+                self.fail("address", denial.code.as_str(), &denial.reason, &detail)
             }
         }
     }
@@ -282,7 +282,7 @@ impl Walk {
                 Err(denial) => self.fail(
                     "inference_binaries",
                     denial.code.as_str(),
-                    denial.reason,
+                    &denial.reason,
                     "not listed",
                 ),
             }

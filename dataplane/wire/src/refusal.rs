@@ -6,6 +6,7 @@
 //! sent or a policy author chose; the body is one JSON object whose members stand in a fixed order.
 //! Must never know: addresses, upstream URLs, credentials, request bodies.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::{json::json_string, write::HeadWriter};
@@ -31,7 +32,7 @@ impl fmt::Display for RequestId {
 pub struct Refusal {
     code: Code,
     detail: Option<String>,
-    reason: Option<&'static str>,
+    reason: Option<Cow<'static, str>>,
     hint: Option<String>,
     policy: Option<String>,
     rule: Option<String>,
@@ -65,10 +66,10 @@ impl Refusal {
         self.code
     }
 
-    /// The finer cause, from the closed list of ERR-5.
+    /// The finer cause: from the closed list of ERR-5, or the words of a policy author's own rules.
     #[must_use]
-    pub fn reason(mut self, reason: &'static str) -> Self {
-        self.reason = Some(reason);
+    pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = Some(reason.into());
         self
     }
 
@@ -169,7 +170,7 @@ impl Refusal {
             "detail",
             Some(self.detail.as_deref().unwrap_or(self.code.detail())),
         );
-        member(&mut out, "reason", self.reason);
+        member(&mut out, "reason", self.reason.as_deref());
         member(&mut out, "hint", self.hint.as_deref());
         member(&mut out, "policy", self.policy.as_deref());
         member(&mut out, "rule", self.rule.as_deref());

@@ -170,7 +170,7 @@ fn an_ended_tunnel_and_a_refusal_have_their_keys() {
     assert!(text.contains(keys), "{text}");
     let refused = Refused {
         code: "bad_request",
-        reason: Some("bare_lf"),
+        reason: Some("bare_lf".into()),
         surface: Surface::Proxy,
         program: None,
     };

@@ -1,5 +1,6 @@
 //! Verdicts over whole answers.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ fn answer(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| ip(text)).collect()
 }
 
-fn reason(verdict: Result<Vec<VerifiedAddr>, Denial>) -> &'static str {
+fn reason(verdict: Result<Vec<VerifiedAddr>, Denial>) -> Cow<'static, str> {
     let denial = verdict.unwrap_err();
     assert_eq!(denial.code, Code::DestinationDenied);
     assert_eq!(denial.policy.as_deref(), Some("db"));
