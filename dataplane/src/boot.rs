@@ -22,12 +22,13 @@ use crate::identify::Lookup;
 use crate::limits::Limits;
 use crate::mint::Authority;
 use crate::offload::Offload;
+use crate::revoke::Tunnels;
 use crate::session::Door;
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
 use crate::upstream::tls::{self, Roots};
 use crate::worker::{Count, Sandbox, Worker};
-use crate::{clock, listener};
+use crate::{clock, listener, revoke};
 
 /// What a data plane is started with.
 pub struct Config {
@@ -259,11 +260,14 @@ async fn work(seed: Seed, orders: flume::Receiver<Order>) {
         records: seed.records,
         offload: seed.offload,
         snapshots: RefCell::new(seed.snapshots),
+        sandboxes: RefCell::default(),
+        behind: Cell::new(false),
         requests: Cell::new(seed.first_request),
         site: RefCell::new(seed.site),
     });
     monoio::spawn(Rc::clone(&worker.deadlines).run());
     monoio::spawn(sweep(Rc::clone(&worker)));
+    monoio::spawn(revoke::watch(Rc::clone(&worker)));
     let mut sandboxes: Vec<Rc<Sandbox>> = Vec::new();
     while let Ok(order) = orders.recv_async().await {
         match order {
@@ -307,10 +311,12 @@ fn attach(
         server_config,
         lookup: Arc::new(lookup),
         connections: Count::default(),
+        tunnels: Tunnels::default(),
         in_flight: Count::default(),
         buffered: Cell::new(0),
         budget: Budget::default(),
     });
+    worker.sandboxes.borrow_mut().push(Rc::downgrade(&sandbox));
     monoio::spawn(listener::run(
         Rc::clone(worker),
         Rc::clone(&sandbox),

@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -32,6 +33,10 @@ struct Entry {
     at: Option<Instant>,
     rang: bool,
 }
+
+/// Names an alarm to its table, for as long as the alarm is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AlarmKey(usize);
 
 /// What a deadline ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,17 @@ impl Deadlines {
         }
     }
 
+    /// Ends the connection of an alarm at once, without having rung. The caller knows that the alarm is there.
+    pub(crate) fn end(&self, AlarmKey(key): AlarmKey) {
+        sys::shutdown_registered(self.entries.borrow()[key].fd, Shutdown::Both);
+    }
+
+    /// The peer's address of the connection of an alarm; none when it is broken. The caller knows that the alarm is
+    /// there.
+    pub(crate) fn peer(&self, AlarmKey(key): AlarmKey) -> Option<IpAddr> {
+        sys::peer_registered(self.entries.borrow()[key].fd)
+    }
+
     fn ring_at(&self, now: Instant) {
         for entry in self.entries.borrow_mut().iter_mut() {
             if entry.at.is_some_and(|at| at <= now) {
@@ -128,7 +144,12 @@ impl Alarm {
 
     /// Ends the connection at once, without having rung.
     pub(crate) fn end_now(&self) {
-        sys::shutdown_registered(self.table.entries.borrow()[self.key].fd, Shutdown::Both);
+        self.table.end(self.key());
+    }
+
+    /// Its name to the table.
+    pub(crate) fn key(&self) -> AlarmKey {
+        AlarmKey(self.key)
     }
 
     /// Whether it rang since it was made.

@@ -26,6 +26,7 @@ use crate::io::Writing;
 use crate::limits::Limits;
 use crate::record::Entry;
 use crate::relay::body::{Body, Framing};
+use crate::revoke::Path;
 use crate::session::{self, Known};
 use crate::stream::{Fill, PlainIn, Stream};
 use crate::upstream::{UpstreamError, dial};
@@ -83,8 +84,16 @@ pub(crate) async fn run(
             let (client, early_up) = client.into_raw();
             let (upstream, early_down) = upstream.into_raw();
             let since = clock::now();
-            let moved = relay::run(worker, (client, early_up), (upstream, early_down)).await;
-            tunnel::record_closed(id, worker, sandbox, &target, known, moved, since);
+            let tunnel = known.tunnel(target, Path::Forward);
+            let moved = relay::run(
+                worker,
+                sandbox,
+                &tunnel,
+                (client, early_up),
+                (upstream, early_down),
+            )
+            .await;
+            tunnel::record_closed(id, worker, sandbox, &tunnel.target, known, moved, since);
             None
         }
         Err(Failed::Refused(denial)) => {

@@ -69,7 +69,7 @@ pub(crate) async fn serve_connect(
     );
     let refused = match (
         &sandbox.server_config,
-        policy::infer(policy, known.caller.as_ref().map_err(|error| *error)),
+        policy::infer(policy, known.caller.as_deref().map_err(|error| *error)),
     ) {
         (None, _) => Some((Code::TlsUnavailable, None)),
         (Some(_), Err(denial)) => Some((

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The files, in the order a request meets them: `listener`, `session`, `identify`, `client`, `judge`, `tunnel`,
-//! `inference`, `upstream`, `relay`, `record`. Beneath them: `stream` over `io` and `tls`, `hangup`, `buffers`,
+//! `inference`, `upstream`, `relay`, `revoke`, `record`. Beneath them: `stream` over `io` and `tls`, `hangup`, `buffers`,
 //! `deadline`. Started by `boot`; everything a core owns is in `worker`.
 //!
 //! **Invariant:** nothing here names tokio, takes a lock or waits for anything but the ring.
@@ -31,6 +31,7 @@ mod mint;
 mod offload;
 mod record;
 mod relay;
+mod revoke;
 mod session;
 mod snapshot;
 mod stream;

@@ -64,7 +64,7 @@ fn is_peers_fault(error: &io::Error) -> bool {
 /// reported it by then.
 ///
 /// Boxed, because a task is moved a few times before it runs, and a connection's future is some KiB long.
-fn contained(work: impl Future<Output = ()>) -> impl Future<Output = ()> {
+pub(crate) fn contained(work: impl Future<Output = ()>) -> impl Future<Output = ()> {
     let mut work = Box::pin(work);
     std::future::poll_fn(move |context| {
         // The state behind a panic is dropped with the future; counters are restored by their guards.

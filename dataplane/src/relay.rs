@@ -11,11 +11,13 @@ mod splice;
 pub(crate) use splice::Pipe;
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::deadline::{Ends, join};
 use crate::io::Socket;
-use crate::worker::Worker;
+use crate::revoke::Tunnel;
+use crate::worker::{Sandbox, Worker};
 
 /// What a relay moved, and how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) enum RelayEnd {
     Normal,
     /// No byte for the idle time.
     Idle,
+    /// A newer policy denies it.
+    Revoked,
     /// A reset or another error of one side.
     Error,
 }
@@ -41,6 +45,8 @@ pub(crate) enum RelayEnd {
 /// Relays until both directions ended. With each socket come the bytes that were already read from it.
 pub(crate) async fn run(
     worker: &Worker,
+    sandbox: &Sandbox,
+    tunnel: &Rc<Tunnel>,
     client: (Socket, Vec<u8>),
     upstream: (Socket, Vec<u8>),
 ) -> Moved {
@@ -61,6 +67,10 @@ pub(crate) async fn run(
         idle,
     };
     touch.moved();
+    // Invariant: declared behind the alarms, so dropped before them.
+    let _listed = sandbox
+        .tunnels
+        .list(worker, tunnel, [client_alarm.key(), upstream_alarm.key()]);
     let (up, down) = join(
         pin!(copy::run(
             worker,
@@ -78,7 +88,9 @@ pub(crate) async fn run(
         )),
     )
     .await;
-    let end = if client_alarm.rang() || upstream_alarm.rang() {
+    let end = if tunnel.is_revoked() {
+        RelayEnd::Revoked
+    } else if client_alarm.rang() || upstream_alarm.rang() {
         RelayEnd::Idle
     } else if up.failed || down.failed {
         RelayEnd::Error

@@ -4,10 +4,13 @@
 //! proxy listener, where clients say CONNECT, and the direct door on port 443, where clients that ignore
 //! proxy variables speak TLS to `inference.local` at once.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use link::Generation;
 use link::record::{Access, Action, Event, Program, Refused, RequestLine, Stage, Surface, Text};
 use monoio::net::TcpStream;
 use policy::{Caller, Decision, Denial, IdentityError};
@@ -16,6 +19,7 @@ use wire::{AfterRefusal, Authority, Code, Refusal, RequestHead};
 use crate::client::{self, Heard, Turn};
 use crate::io::Socket;
 use crate::record::{self, Entry};
+use crate::revoke::{Path, Tunnel};
 use crate::stream::Stream;
 use crate::worker::{Sandbox, Worker};
 use crate::{forward, identify, inference, judge, tunnel};
@@ -31,11 +35,21 @@ pub(crate) enum Door {
 
 /// Who calls, established once a connection.
 pub(crate) struct Known {
-    pub(crate) caller: Result<Caller, IdentityError>,
+    pub(crate) caller: Result<Arc<Caller>, IdentityError>,
     /// The same as records show it.
     pub(crate) program: Option<Arc<Program>>,
     pub(crate) source: Option<SocketAddr>,
     pub(crate) proxy: Option<SocketAddr>,
+    /// The generation that the request under way is judged by.
+    pub(crate) judged_by: Cell<Option<Generation>>,
+}
+
+impl Known {
+    /// What the request under way was let through for.
+    pub(crate) fn tunnel(&self, target: Authority, path: Path) -> Rc<Tunnel> {
+        let caller = self.caller.as_ref().ok().map(Arc::clone);
+        Tunnel::new(target, caller, path, self.judged_by.get())
+    }
 }
 
 /// Serves one accepted connection to its end.
@@ -54,13 +68,14 @@ pub(crate) async fn serve(worker: &Worker, sandbox: &Sandbox, stream: TcpStream,
         return refuse_early(worker, sandbox, &mut client, door, Code::CapacityExceeded).await;
     };
     let identity = async {
-        let caller = pending.wait().await;
-        let program = caller.as_ref().ok().map(record::program);
+        let caller = pending.wait().await.map(Arc::new);
+        let program = caller.as_ref().ok().map(|caller| record::program(caller));
         Known {
             caller,
             program,
             source,
             proxy,
+            judged_by: Cell::new(None),
         }
     };
     match door {
@@ -116,8 +131,11 @@ async fn request(
             return None;
         }
     };
-    let snapshot = worker.snapshot(); // Invariant: one snapshot a request.
-    let policy = sandbox.policy(&snapshot);
+    let newest = worker.newest(); // Invariant: one snapshot a request.
+    known.judged_by.set(Some(newest.generation));
+    let policy = sandbox.policy(&newest.value);
+    // What a tunnel keeps alive for hours is not a whole generation.
+    drop(newest);
     let (target, wrap): (_, fn(Access) -> Event) = match &asked {
         Asked::Inference => {
             // Boxed, as what a tunnel does not need: a tunnel is open for hours.
@@ -138,6 +156,7 @@ async fn request(
     };
     let denial = match (decision, &asked) {
         (Decision::Tunnel(admitted), Asked::Connect(_)) => {
+            drop(policy); // Not to be kept by a tunnel that outlives it.
             tunnel::run(worker, sandbox, client, &head, admitted, known, record).await;
             return None;
         }

@@ -3,6 +3,7 @@
 //! monoio hands out raw descriptor numbers only. Every function here borrows one for the length of one
 //! system call while the caller holds the stream that owns it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use monoio::io::{OwnedReadHalf, OwnedWriteHalf};
@@ -38,6 +39,16 @@ pub(crate) fn shutdown_registered(fd: RawFd, how: Shutdown) {
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     // A peer that is already gone makes this fail with ENOTCONN, which is what was wanted.
     _ = rustix::net::shutdown(fd, how);
+}
+
+/// The peer's address of the TCP socket `fd`; none when it is not connected any more.
+///
+/// The caller promises what `shutdown_registered` asks for.
+pub(crate) fn peer_registered(fd: RawFd) -> Option<IpAddr> {
+    // SAFETY: as in `shutdown_registered`.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let peer = rustix::net::getpeername(fd).ok()??;
+    SocketAddr::try_from(peer).ok().map(|peer| peer.ip())
 }
 
 /// What a look at an idle socket shows.

@@ -13,6 +13,7 @@ use crate::hangup::Hangup;
 use crate::io::Socket;
 use crate::record::{self, Entry};
 use crate::relay::{self, Moved, RelayEnd};
+use crate::revoke::Path;
 use crate::session::{self, Known};
 use crate::stream::Stream;
 use crate::upstream::{UpstreamError, dial};
@@ -52,8 +53,16 @@ pub(crate) async fn run(
     let id = record.id();
     drop(record);
     let since = clock::now();
-    let moved = relay::run(worker, client.into_raw(), (upstream, Vec::new())).await;
-    record_closed(id, worker, sandbox, &target, known, moved, since);
+    let tunnel = known.tunnel(target, Path::Connect);
+    let moved = relay::run(
+        worker,
+        sandbox,
+        &tunnel,
+        client.into_raw(),
+        (upstream, Vec::new()),
+    )
+    .await;
+    record_closed(id, worker, sandbox, &tunnel.target, known, moved, since);
 }
 
 /// Says what an open tunnel moved, once it has ended.
@@ -69,6 +78,7 @@ pub(crate) fn record_closed(
     let end = match moved.end {
         RelayEnd::Normal => TunnelEnd::Normal,
         RelayEnd::Idle => TunnelEnd::Idle,
+        RelayEnd::Revoked => TunnelEnd::Revoked,
         RelayEnd::Error => TunnelEnd::Error,
     };
     let closed = TunnelClosed {

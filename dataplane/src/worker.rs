@@ -4,9 +4,10 @@
 //! snapshot, the record ring and the answers of helper threads.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use link::Versioned;
 use link::record::Text;
 use policy::{Policy, SandboxId};
 use rustls::{ClientConfig, ServerConfig};
@@ -19,6 +20,7 @@ use crate::identify::Lookup;
 use crate::limits::Limits;
 use crate::offload::Offload;
 use crate::relay::Pipe;
+use crate::revoke::Tunnels;
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
 
@@ -35,6 +37,10 @@ pub(crate) struct Worker {
     pub(crate) records: link::Records,
     pub(crate) offload: Offload,
     pub(crate) snapshots: RefCell<link::Reader<Snapshot>>,
+    /// The sandboxes it serves.
+    pub(crate) sandboxes: RefCell<Vec<Weak<Sandbox>>>,
+    /// A tunnel is open that was judged by an older generation than the newest.
+    pub(crate) behind: Cell<bool>,
     /// The last request's number. It starts at random, so workers and hosts do not meet.
     pub(crate) requests: Cell<u64>,
     pub(crate) site: RefCell<link::Reader<policy::Site>>,
@@ -50,7 +56,12 @@ impl Worker {
 
     /// The newest snapshot; to be asked once a request.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshots.borrow_mut().load().value)
+        Arc::clone(&self.newest().value)
+    }
+
+    /// The newest snapshot with its generation.
+    pub(crate) fn newest(&self) -> Arc<Versioned<Snapshot>> {
+        Arc::clone(self.snapshots.borrow_mut().load())
     }
 
     /// Where this data plane stands; the addresses of one answer are judged by one of these.
@@ -69,6 +80,7 @@ pub(crate) struct Sandbox {
     /// Finds out who calls.
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) connections: Count,
+    pub(crate) tunnels: Tunnels,
     pub(crate) in_flight: Count,
     /// Bytes of request bodies held in memory.
     pub(crate) buffered: Cell<u64>,

@@ -32,6 +32,8 @@ mod refusals;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod revoke;
+#[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod tunnel;

@@ -212,6 +212,25 @@ impl World {
         slot.put(Arc::new(snapshot));
     }
 
+    /// Puts the policy of a setup in force for every sandbox.
+    pub(crate) fn put_policy(&self, setup: &Setup) {
+        let policy = Arc::new(setup.policy());
+        let slot = self.plane.snapshots();
+        let mut snapshot = slot.load().value.as_ref().clone();
+        for in_force in snapshot.policies.values_mut() {
+            *in_force = Arc::clone(&policy);
+        }
+        slot.put(Arc::new(snapshot));
+    }
+
+    /// Takes the policies of all sandboxes away.
+    pub(crate) fn drop_policies(&self) {
+        let slot = self.plane.snapshots();
+        let mut snapshot = slot.load().value.as_ref().clone();
+        snapshot.policies.clear();
+        slot.put(Arc::new(snapshot));
+    }
+
     /// Ends the data plane and reads its records.
     pub(crate) fn end(self) -> Ended {
         drop(self.plane.close());

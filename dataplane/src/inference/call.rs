@@ -105,7 +105,7 @@ async fn judged(
     record.said().protocol = Some(found.protocol.as_str());
     record.said().kind = Some(found.kind);
     record.reached(Stage::Decide);
-    let grant = policy::infer(&policy, known.caller.as_ref().map_err(|error| *error))
+    let grant = policy::infer(&policy, known.caller.as_deref().map_err(|error| *error))
         .map_err(|denial| Stop::closing(denial.code))?;
     // A body that was announced and not read yet cannot be skipped: then a refusal closes.
     let unread = match head.framing() {
