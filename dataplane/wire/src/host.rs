@@ -8,12 +8,14 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU16,
+    sync::Arc,
 };
 
 /// A DNS name or an IP literal in its one canonical spelling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host {
-    text: Box<str>,
+    /// Shared: every admission and every record of a connection carries its target.
+    text: Arc<str>,
     literal: Option<IpAddr>,
 }
 
@@ -53,7 +55,7 @@ impl Host {
         // RFC 4291 §2.2. The standard parser takes neither zone ids nor short embedded quads.
         let addr: Ipv6Addr = text.parse().map_err(|_| HostError::Address)?;
         Ok(Self {
-            text: addr.to_string().into_boxed_str(),
+            text: addr.to_string().into(),
             literal: Some(IpAddr::V6(addr)),
         })
     }
@@ -82,25 +84,20 @@ impl Host {
             }
             last = label;
         }
-        let lower = name.to_ascii_lowercase();
-        let text = String::from_utf8(lower).map_err(|_| HostError::Byte)?;
-        if !is_numeric(last) {
-            return Ok(Self {
-                text: text.into_boxed_str(),
-                literal: None,
-            });
-        }
-        // Why: a resolver reads `127.1`, `0x7f.1` and `8.8.8.8.` as addresses; we read only the canonical form.
-        if dotted {
-            return Err(HostError::Address);
-        }
-        let addr: Ipv4Addr = text.parse().map_err(|_| HostError::Address)?;
-        if addr.to_string() != text {
-            return Err(HostError::Address);
-        }
+        let mut lower = [0; NAME_BYTES_MAX];
+        let lower = lower.get_mut(..name.len()).ok_or(HostError::TooLong)?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let text = std::str::from_utf8(lower).map_err(|_| HostError::Byte)?;
+        let literal = match (is_numeric(last), dotted) {
+            (false, _) => None,
+            // Why: a resolver reads `127.1`, `0x7f.1` and `8.8.8.8.` as addresses; we read only the canonical form.
+            (true, true) => return Err(HostError::Address),
+            (true, false) => Some(canonical_v4(text)?),
+        };
         Ok(Self {
-            text: text.into_boxed_str(),
-            literal: Some(IpAddr::V4(addr)),
+            text: text.into(),
+            literal,
         })
     }
 }
@@ -237,6 +234,16 @@ pub(crate) fn split_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
             (text.get(..colon).unwrap_or(&[]), text.get(colon + 1..))
         }
     }
+}
+
+/// A dotted quad in its one canonical spelling.
+fn canonical_v4(text: &str) -> Result<IpAddr, HostError> {
+    let addr: Ipv4Addr = text.parse().map_err(|_| HostError::Address)?;
+    // The standard parser takes no other spelling; should it ever, two texts would mean one address.
+    if addr.to_string() != text {
+        return Err(HostError::Address);
+    }
+    Ok(IpAddr::V4(addr))
 }
 
 /// Whether a resolver could read this label as a number: decimal, octal, or `0x` and hex digits.

@@ -45,6 +45,7 @@ impl CanonicalPath {
             rest = end.and_then(|end| segments.get(end + 1..));
             let start = out.len();
             if push_decoded(segment, &mut out)? == Slashes::Escaped {
+                // Stays true: what is removed again below holds none.
                 slashes = Slashes::Escaped;
             }
             let decoded = out.get(start..).unwrap_or(&[]);
@@ -53,6 +54,11 @@ impl CanonicalPath {
                 b".." => {
                     out.truncate(start - 1);
                     let parent = memchr::memrchr(b'/', &out).ok_or(PathError::AboveRoot)?;
+                    let left = out.get(parent..).unwrap_or(&[]);
+                    // Why: a reader that decodes first leaves a part of that segment standing.
+                    if memchr::memmem::find(left, b"%2F").is_some() {
+                        return Err(PathError::HiddenDots);
+                    }
                     out.truncate(parent + 1);
                 }
                 segment if hides_dots(segment) => return Err(PathError::HiddenDots),
@@ -72,7 +78,7 @@ impl CanonicalPath {
         &self.bytes
     }
 
-    /// Whether it holds `%2F`. One in a segment that `..` removed counts as well.
+    /// Whether it holds `%2F`.
     #[must_use]
     pub fn slashes(&self) -> Slashes {
         self.slashes
