@@ -9,11 +9,17 @@ use std::sync::Arc;
 
 use wire::{Authority, Port};
 
+use crate::address::AllowedIps;
 use crate::decision::InferenceGrant;
-use crate::document::{Binary, Destination, Endpoint, Inference, NetworkPolicy, PolicyDocument};
+use crate::document::{
+    Binary, Destination, Endpoint, Grant, Inference, Inspection, NetworkPolicy, PolicyDocument,
+    Rule,
+};
 use crate::pattern::{Glob, HostPattern};
+use crate::request::Matcher;
 use crate::table::{
-    Binaries, CompiledEndpoint, CompiledPolicy, InspectionMode, PolicyMap, PortTable, Table,
+    Binaries, CompiledEndpoint, CompiledPolicy, HostRank, InspectionMode, PathRule, PolicyMap,
+    PortTable, RequestRules, RuleSet, Table,
 };
 
 /// A compiled policy: immutable, shared, and all a decision needs.
@@ -106,10 +112,11 @@ fn table(
 ) -> Table {
     let mut exact: PolicyMap<Authority, Vec<CompiledEndpoint>> = PolicyMap::default();
     let mut by_port: PolicyMap<Port, PortTable> = PolicyMap::default();
+    let mut lists = Lists::default();
     // A `BTreeMap` iterates in byte order of its keys, which is the order of POL-6.
     for (index, policy) in policies.values().enumerate() {
         for endpoint in &policy.endpoints {
-            let compiled = compile_endpoint(index, endpoint);
+            let compiled = compile_endpoint(index, endpoint, &mut lists);
             match &endpoint.destination {
                 Destination::Host(HostPattern::Exact(host))
                 | Destination::HostAt(HostPattern::Exact(host), _) => {
@@ -145,15 +152,91 @@ fn table(
     }
 }
 
-fn compile_endpoint(policy: usize, endpoint: &Endpoint) -> CompiledEndpoint {
+/// Every `allowed_ips` once, so that equal lists are one list.
+#[derive(Default)]
+struct Lists(Vec<Arc<AllowedIps>>);
+
+impl Lists {
+    fn take(&mut self, list: &AllowedIps) -> Arc<AllowedIps> {
+        let known = self.0.iter().find(|known| ***known == *list);
+        known.map(Arc::clone).unwrap_or_else(|| {
+            let list = Arc::new(list.clone());
+            self.0.push(Arc::clone(&list));
+            list
+        })
+    }
+}
+
+fn compile_endpoint(policy: usize, endpoint: &Endpoint, lists: &mut Lists) -> CompiledEndpoint {
     CompiledEndpoint {
         policy,
-        allowed_ips: endpoint.destination.allowed_ips().cloned().map(Arc::new),
+        rank: match endpoint.destination.host() {
+            Some(HostPattern::Exact(_)) => HostRank::Exact,
+            Some(HostPattern::OneLabel(_) | HostPattern::AnyLabels(_)) => HostRank::Wildcard,
+            None => HostRank::AnyHost,
+        },
+        allowed_ips: endpoint
+            .destination
+            .allowed_ips()
+            .map(|list| lists.take(list)),
         inspection: match &endpoint.inspection {
-            Some(inspection) => InspectionMode::Rest(inspection.tls),
+            Some(inspection) => InspectionMode::Rest(Box::new(request_rules(inspection))),
             None => InspectionMode::Raw,
         },
     }
+}
+
+fn request_rules(inspection: &Inspection) -> RequestRules {
+    let Inspection {
+        path,
+        tls,
+        enforcement,
+        grant,
+        deny_rules,
+        encoded_slash,
+    } = inspection;
+    let allow = match grant {
+        Grant::Access(access) => access
+            .methods()
+            .iter()
+            .map(|method| preset(method))
+            .collect(),
+        Grant::Rules(rules) => rules.iter().map(path_rule).collect(),
+    };
+    RequestRules {
+        tls: *tls,
+        enforcement: *enforcement,
+        encoded_slash: *encoded_slash,
+        path: path.clone(),
+        allow: RuleSet::new(allow),
+        deny: RuleSet::new(deny_rules.iter().map(path_rule).collect()),
+    }
+}
+
+/// L7-12: one method of a preset, on every path.
+fn preset(method: &'static str) -> (&'static str, PathRule) {
+    let rule = PathRule {
+        path: Glob::new("**"),
+        query: Box::default(),
+    };
+    (method, rule)
+}
+
+fn path_rule(rule: &Rule) -> (&str, PathRule) {
+    let Rule {
+        method,
+        path,
+        query,
+    } = rule;
+    let matchers = query.iter().map(|(name, value)| Matcher {
+        name: name.as_bytes().into(),
+        value: value.clone(),
+    });
+    let rule = PathRule {
+        path: path.clone(),
+        query: matchers.collect(),
+    };
+    (method, rule)
 }
 
 fn compile_binaries(

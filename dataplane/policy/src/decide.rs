@@ -19,7 +19,7 @@ use crate::table::{CompiledPolicy, InspectionMode};
 /// May this caller connect there?
 ///
 /// One hash look-up on (host, port), then the wildcard and hostless endpoints of the port. Nothing
-/// is allocated for a denial; an admission copies the target.
+/// is allocated, unless an admission joins more than two lists of addresses.
 pub fn connect(policy: &Policy, caller: &Caller, target: &Authority) -> Decision {
     if policy.standing == Standing::NeverLoaded {
         return Decision::Deny(Denial::policy(POLICY_EVALUATION_FAILED, None));
@@ -60,11 +60,11 @@ pub(crate) fn judge(policy: &Policy, caller: &Caller, target: &Authority) -> Dec
         if !held {
             continue;
         }
-        let tls = match endpoint.inspection {
+        let tls = match &endpoint.inspection {
             InspectionMode::Raw => Tls::Passthrough,
-            InspectionMode::Rest(tls) => {
+            InspectionMode::Rest(rules) => {
                 inspect = true;
-                tls
+                rules.tls
             }
         };
         admitted
@@ -104,4 +104,4 @@ pub fn infer(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -25,6 +25,18 @@ pub enum Decision {
     Inspect(Admitted),
 }
 
+/// The answer to "may this request go through?".
+#[derive(Debug)]
+#[must_use]
+pub enum RequestDecision {
+    /// Yes.
+    Allow(Admitted),
+    /// Nothing allows it and nobody enforces: it is forwarded and recorded as `audit` (L7-9).
+    Audit(Admitted),
+    /// No.
+    Deny(Denial),
+}
+
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
@@ -75,26 +87,55 @@ impl Denial {
     }
 }
 
-/// Policy admitted this connection. Made by `decide` alone.
+/// Policy admitted this connection, or this request. Made by `decide` and `request` alone.
 #[derive(Debug)]
 #[must_use]
 pub struct Admitted {
     target: Authority,
     policy: Arc<str>,
-    /// Some matching endpoint has no `allowed_ips`: public addresses are fine.
-    public: Public,
-    /// `allowed_ips` of the matching endpoints. Most admissions have none or one, so the first
-    /// stands apart and the vector stays empty.
-    list: Option<Arc<AllowedIps>>,
-    more_lists: Vec<Arc<AllowedIps>>,
+    reach: Reach,
     tls: Tls,
 }
 
+/// Which addresses the endpoints behind an admission speak of (DST-4, DST-5).
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    /// Some endpoint has no `allowed_ips`: public addresses are fine.
+    public: Public,
+    /// The `allowed_ips` of the others, each once. Few admissions have more than two, so the vector
+    /// stays empty and nothing is allocated.
+    lists: [Option<Arc<AllowedIps>>; 2],
+    more_lists: Vec<Arc<AllowedIps>>,
+}
+
 /// Whether an endpoint without `allowed_ips` is among those that matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Public {
     Permitted,
+    #[default]
     NotPermitted,
+}
+
+impl Reach {
+    /// Takes in one endpoint.
+    pub(crate) fn join(&mut self, list: Option<&Arc<AllowedIps>>) {
+        let Some(list) = list else {
+            self.public = Public::Permitted;
+            return;
+        };
+        // Why pointers are enough: `compile` keeps equal lists once.
+        if self.lists().any(|known| Arc::ptr_eq(known, list)) {
+            return;
+        }
+        match self.lists.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(Arc::clone(list)),
+            None => self.more_lists.push(Arc::clone(list)),
+        }
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &Arc<AllowedIps>> {
+        self.lists.iter().flatten().chain(&self.more_lists)
+    }
 }
 
 impl Admitted {
@@ -102,22 +143,26 @@ impl Admitted {
         Admitted {
             target,
             policy,
-            public: Public::NotPermitted,
-            list: None,
-            more_lists: Vec::new(),
+            reach: Reach::default(),
             tls: Tls::Passthrough,
         }
     }
 
     /// Takes in one matching endpoint (DST-5, OV-7).
     pub(crate) fn join(&mut self, list: Option<&Arc<AllowedIps>>, tls: Tls) {
-        match (list, &self.list) {
-            (None, _) => self.public = Public::Permitted,
-            (Some(list), None) => self.list = Some(Arc::clone(list)),
-            (Some(list), Some(_)) => self.more_lists.push(Arc::clone(list)),
-        }
+        self.reach.join(list);
         if tls == Tls::Terminate {
             self.tls = Tls::Terminate;
+        }
+    }
+
+    /// The admission of one request on this connection: named by its own match, and for the addresses
+    /// of the endpoints that let it through (TR-078).
+    pub(crate) fn narrowed(self, policy: Arc<str>, reach: Reach) -> Admitted {
+        Admitted {
+            policy,
+            reach,
+            ..self
         }
     }
 
@@ -146,15 +191,15 @@ impl Admitted {
 
     /// True when a matching endpoint has `allowed_ips` (FWD-4).
     pub fn has_allowed_ips(&self) -> bool {
-        self.list.is_some()
+        self.reach.lists().next().is_some()
     }
 
     pub(crate) fn permits_public(&self) -> bool {
-        self.public == Public::Permitted
+        self.reach.public == Public::Permitted
     }
 
     pub(crate) fn lists(&self) -> impl Iterator<Item = &AllowedIps> {
-        self.list.iter().chain(&self.more_lists).map(|list| &**list)
+        self.reach.lists().map(|list| &**list)
     }
 }
 
@@ -198,8 +243,10 @@ impl InferenceGrant {
     }
 }
 
-/// Reasons of `policy_denied` for connections (ERR-5).
+/// Reasons of `policy_denied` (ERR-5).
 pub(crate) const NO_NETWORK_POLICIES: &str = "no_network_policies";
 pub(crate) const ENDPOINT_NOT_ALLOWED: &str = "endpoint_not_allowed";
 pub(crate) const BINARY_NOT_ALLOWED: &str = "binary_not_allowed";
+pub(crate) const REQUEST_NOT_ALLOWED: &str = "request_not_allowed";
+pub(crate) const DENY_RULE: &str = "deny_rule";
 pub(crate) const POLICY_EVALUATION_FAILED: &str = "policy_evaluation_failed";

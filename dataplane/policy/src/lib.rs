@@ -4,14 +4,16 @@
 //! plane and a person at a shell get the same answer from the same code.
 //!
 //! Reading order: `document` (what an operator can say) ← `source` (its text); `compile` → `table`
-//! (what is looked up); `decide` (the only door) → `decision` (the answer, and its receipt);
+//! (what is looked up); `decide` (the only door), and `request` behind it → `decision` (the answer, and
+//! its receipt);
 //! `address` (which addresses an admission may dial); `route`, `secret` (where inference goes);
 //! `rego` (the same rules as their specification) and `explain` (why).
 //!
-//! Precedence, stated once (POL-6): exact host, then wildcard, then no host; then the policy key in
-//! byte order. Any policy that allows, allows (POL-5).
+//! Precedence, stated once (POL-6): exact host, then wildcard, then no host; for requests then the
+//! longest literal beginning of the endpoint's `path`; then the policy key in byte order. Any policy
+//! that allows, allows (POL-5); for requests a deny rule wins over all of them (L7-8).
 //!
-//! Invariant: `decision::Admitted` is made in `decide`, `address::VerifiedAddr` in `address`, and
+//! Invariant: `decision::Admitted` is made in `decide` and narrowed in `request`, `address::VerifiedAddr` in `address`, and
 //! nowhere else; their fields are private.
 
 #![forbid(unsafe_code)]
@@ -25,6 +27,7 @@ pub mod document;
 pub mod explain;
 pub mod pattern;
 pub mod rego;
+pub mod request;
 pub mod route;
 pub mod secret;
 pub mod source;
@@ -37,8 +40,9 @@ pub use address::{
 pub use caller::{Caller, Executable, IdentityError, SandboxId};
 pub use compile::Policy;
 pub use decide::{connect, infer};
-pub use decision::{Admitted, Decision, Denial, InferenceGrant};
+pub use decision::{Admitted, Decision, Denial, InferenceGrant, RequestDecision};
 pub use document::PolicyDocument;
+pub use request::{Asked, request};
 pub use route::{Protocol, Route, Routes};
 pub use secret::Secret;
 pub use source::{Loaded, Problem, Problems, parse};

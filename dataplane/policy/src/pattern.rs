@@ -60,11 +60,11 @@ impl Glob {
         matches!(&*self.parts, [Part::Anything])
     }
 
-    /// Bytes before the first wildcard: how specific it is (POL-6).
-    pub fn literal_prefix_len(&self) -> usize {
+    /// What stands before the first wildcard: its length is how specific it is (POL-6).
+    pub fn literal_prefix(&self) -> &[u8] {
         match self.parts.first() {
-            Some(Part::Literal(literal)) => literal.len(),
-            Some(Part::Segment | Part::Anything) | None => 0,
+            Some(Part::Literal(literal)) => literal,
+            Some(Part::Segment | Part::Anything) | None => &[],
         }
     }
 

@@ -5,17 +5,18 @@
 //! looking up allocates nothing.
 
 mod hash;
+mod rules;
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use wire::{Authority, Port};
 
 pub(crate) use hash::PolicyMap;
+pub(crate) use rules::{PathRule, RequestRules, RuleSet};
 
 use crate::address::AllowedIps;
 use crate::caller::Caller;
-use crate::document::Tls;
 use crate::pattern::{Glob, HostPattern};
 
 /// Everything a connection decision reads.
@@ -42,21 +43,61 @@ pub(crate) struct PortTable {
 }
 
 /// What is left of an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct CompiledEndpoint {
     /// Index into `Table::policies`.
     pub(crate) policy: usize,
+    pub(crate) rank: HostRank,
     pub(crate) allowed_ips: Option<Arc<AllowedIps>>,
     pub(crate) inspection: InspectionMode,
 }
 
+/// How an endpoint names its host (POL-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum HostRank {
+    Exact,
+    Wildcard,
+    AnyHost,
+}
+
+/// The order of POL-6 for requests: the least comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order {
+    rank: HostRank,
+    /// Length of the literal beginning of the endpoint's `path`.
+    prefix: Reverse<usize>,
+    /// Index into `Table::policies`, which is the order of keys.
+    pub(crate) policy: usize,
+}
+
 /// Whether, and how, requests of a connection are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum InspectionMode {
     /// No `protocol`.
     Raw,
-    /// `protocol: rest`, with what `tls` says.
-    Rest(Tls),
+    /// `protocol: rest`.
+    Rest(Box<RequestRules>),
+}
+
+impl CompiledEndpoint {
+    pub(crate) fn order(&self) -> Order {
+        Order {
+            rank: self.rank,
+            prefix: Reverse(match &self.inspection {
+                InspectionMode::Raw => 0,
+                InspectionMode::Rest(rules) => rules.path.literal_prefix().len(),
+            }),
+            policy: self.policy,
+        }
+    }
+
+    /// Whether it speaks of this path: without `protocol`, of all.
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
+        match &self.inspection {
+            InspectionMode::Raw => true,
+            InspectionMode::Rest(rules) => rules.covers(path),
+        }
+    }
 }
 
 impl Table {
@@ -73,6 +114,27 @@ impl Table {
             .map(|(_, endpoint)| endpoint);
         let hostless = port.into_iter().flat_map(|port| &port.hostless);
         exact.chain(wildcard).chain(hostless)
+    }
+
+    /// Those among them that the caller may use.
+    pub(crate) fn matching<'t>(
+        &'t self,
+        caller: &'t Caller,
+        target: &'t Authority,
+    ) -> impl Iterator<Item = &'t CompiledEndpoint> {
+        // Endpoints of one policy often follow each other; its binaries are matched once.
+        let mut last: Option<(usize, bool)> = None;
+        self.candidates(target).filter(move |endpoint| {
+            let held = match last {
+                Some((policy, held)) if policy == endpoint.policy => held,
+                Some(_) | None => self
+                    .policies
+                    .get(endpoint.policy)
+                    .is_some_and(|policy| policy.binaries.hold(caller)),
+            };
+            last = Some((endpoint.policy, held));
+            held
+        })
     }
 }
 
