@@ -13,11 +13,13 @@
 mod enter;
 mod stage;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::authority::Authority;
 use crate::run::Run;
+use crate::sys;
 
 /// Private address of the scene's servers.
 pub const PRIVATE: &str = "10.99.0.1";
@@ -84,6 +86,18 @@ impl Scene {
     /// A `ringfence run` to be filled in.
     pub fn run(&self) -> Run {
         Run::new(&self.ringfence)
+    }
+
+    /// Makes one more address local to the scene; an IPv4 address with the /24 it is in.
+    ///
+    /// # Panics
+    /// When the kernel refuses it.
+    pub fn address(&self, label: &str, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => sys::loopback_block(&format!("lo:{label}"), address),
+            IpAddr::V6(address) => sys::loopback_v6(address),
+        }
+        .unwrap_or_else(|error| unreachable!("{address} on loopback: {error}"));
     }
 
     /// The directory that sandboxes may write (`/mnt/work`).

@@ -223,7 +223,7 @@ pub fn judge(case: &Case, seen: &Seen, also: impl Fn(&Message) -> Option<String>
     }
     let fits = statuses_fit(row, seen);
     let rejected_as_wanted = row["expect"] == "reject_400";
-    let accepted = complete == wanted && wanted > 0 && finals.iter().all(|status| is_good(status));
+    let accepted = complete == wanted && wanted > 0 && finals.iter().all(is_good);
     if complete > wanted && !(rejected_as_wanted && (may_be("accept") || may_be("normalise"))) {
         return Score::Unsafe(format!("{complete} complete requests upstream"));
     }

@@ -4,7 +4,7 @@
 //! has. The `ip` command would do the same and be one more thing to install.
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// Sets the loopback interface of the current network namespace up.
@@ -24,6 +24,37 @@ pub(crate) fn loopback_block(label: &str, address: Ipv4Addr) -> io::Result<()> {
     let mut request = named(label);
     request.ifr_ifru.ifru_netmask = inet(Ipv4Addr::new(255, 255, 255, 0));
     call(&socket, libc::SIOCSIFNETMASK, &request)
+}
+
+/// Gives loopback one IPv6 address.
+pub(crate) fn loopback_v6(address: Ipv6Addr) -> io::Result<()> {
+    /// `struct in6_ifreq` of linux/ipv6.h, which libc does not have for every target.
+    #[repr(C)]
+    struct Request {
+        address: [u8; 16],
+        prefix_len_bits: u32,
+        interface: libc::c_int,
+    }
+    let socket = UdpSocket::bind("[::]:0")?;
+    let request = Request {
+        address: address.octets(),
+        prefix_len_bits: 128,
+        // Loopback is the first interface of every network namespace.
+        interface: 1,
+    };
+    // SAFETY: the descriptor is open for the call, which reads one `in6_ifreq` that outlives it.
+    let answer = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFADDR as _,
+            std::ptr::from_ref(&request),
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn named(label: &str) -> libc::ifreq {

@@ -14,6 +14,8 @@ mod dial;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod entries;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod forward;
@@ -35,6 +37,8 @@ mod requests;
 mod revoke;
 #[cfg(test)]
 mod smuggling;
+#[cfg(test)]
+mod ssrf;
 #[cfg(test)]
 mod tunnel;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 pub(crate) mod client;
 pub(crate) mod names;
 pub(crate) mod upstream;
+pub(crate) mod zone;
 
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
