@@ -68,11 +68,6 @@ impl Socket {
         self.read.0.local_addr()
     }
 
-    /// A look without waiting.
-    pub(crate) fn peek(&self) -> sys::Peeked {
-        sys::peek(sys::stream_of(&self.read.0))
-    }
-
     /// Makes the peer see a reset instead of an end: what was sent is not a whole message.
     pub(crate) fn abort(&self) {
         let stream = sys::stream_of(&self.read.0);

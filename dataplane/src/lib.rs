@@ -19,6 +19,7 @@ mod buffers;
 mod client;
 mod clock;
 mod deadline;
+mod exchange;
 mod forward;
 mod hangup;
 mod identify;

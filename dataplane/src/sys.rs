@@ -51,32 +51,6 @@ pub(crate) fn peer_registered(fd: RawFd) -> Option<IpAddr> {
     SocketAddr::try_from(peer).ok().map(|peer| peer.ip())
 }
 
-/// What a look at an idle socket shows.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Peeked {
-    /// Open and silent.
-    Silent,
-    /// Bytes are waiting.
-    Bytes,
-    /// The peer closed, or the socket is in error.
-    Ended,
-}
-
-/// Looks at a socket without taking a byte and without waiting.
-pub(crate) fn peek(stream: &TcpStream) -> Peeked {
-    let mut byte = [0u8; 1];
-    match rustix::net::recv(
-        borrow(stream),
-        &mut byte[..],
-        RecvFlags::PEEK | RecvFlags::DONTWAIT,
-    ) {
-        Ok((0, _)) => Peeked::Ended,
-        Ok(_) => Peeked::Bytes,
-        Err(rustix::io::Errno::AGAIN) => Peeked::Silent,
-        Err(_) => Peeked::Ended,
-    }
-}
-
 /// Reads what is there into the spare room of `buffer`, without waiting; `None` when that is nothing.
 pub(crate) fn recv_now(stream: &TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<usize>> {
     match rustix::net::recv(

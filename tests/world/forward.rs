@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::http::{Message, Reader};
 use harness::play;
@@ -372,5 +372,44 @@ fn a_silent_upstream_is_504_when_its_time_is_up() {
         );
         let _call = upstream.call();
         assert_eq!(verdict(&answer(&mut client)), "504 response_timeout");
+    });
+}
+
+/// INF-23 for the forward path: an upstream does not work for nobody.
+#[test]
+fn an_upstream_that_has_not_answered_is_left_when_the_client_leaves() {
+    play(|_| {
+        let world = world();
+        let upstream = Upstream::bind(PEER);
+        let client = send(
+            &world,
+            "POST http://wiki.test:8000/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
+        );
+        let (mut call, _) = upstream.call();
+        let since = Instant::now();
+        drop(client);
+        assert_ne!(drain(&mut call.stream).1, Ending::Open);
+        assert!(
+            since.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            since.elapsed()
+        );
+    });
+}
+
+/// H-14: an expectation nobody knows is 417 before anything is dialled.
+#[test]
+fn an_expectation_that_is_not_known_is_417() {
+    play(|_| {
+        let world = world();
+        let upstream = Upstream::bind(PEER);
+        assert_eq!(
+            refusal(
+                &world,
+                "POST http://wiki.test:8000/ HTTP/1.1\r\nHost: x\r\nExpect: x\r\nContent-Length: 4\r\n\r\nbody",
+            ),
+            "417 expectation_failed"
+        );
+        assert!(upstream.is_untouched());
     });
 }

@@ -138,6 +138,29 @@ impl Framing {
         }
     }
 
+    /// Decodes what is there of `body` and frames it behind `out`: how much of `input` is consumed, and the
+    /// size of what was passed. `piece` is room to work in; chunks that came together leave as one.
+    ///
+    /// # Errors
+    /// A chunk that breaks the framing.
+    pub(crate) fn pass(
+        self,
+        body: &mut Body,
+        input: &[u8],
+        piece: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(usize, u64), Malformed> {
+        if self != Framing::Chunked {
+            let before = out.len();
+            let used = body.take(input, |bytes| out.extend_from_slice(bytes))?;
+            return Ok((used, (out.len() - before) as u64));
+        }
+        piece.clear();
+        let used = body.take(input, |bytes| piece.extend_from_slice(bytes))?;
+        self.frame(piece, out);
+        Ok((used, piece.len() as u64))
+    }
+
     /// Frames bytes of the body behind `out`.
     pub(crate) fn frame(self, bytes: &[u8], out: &mut Vec<u8>) {
         if self == Framing::Chunked && !bytes.is_empty() {

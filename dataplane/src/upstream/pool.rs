@@ -14,7 +14,6 @@ use policy::Route;
 use crate::clock;
 use crate::limits::Limits;
 use crate::stream::Stream;
-use crate::sys::Peeked;
 
 /// The idle connections.
 #[derive(Default)]
@@ -34,9 +33,8 @@ impl Pool {
     pub(crate) fn take(&self, route: &Arc<Route>) -> Option<Stream> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&key(route))?;
-        while let Some(entry) = list.pop() {
-            // Bytes that nobody asked for would become the next answer (TR-019).
-            if entry.stream.socket.peek() == Peeked::Silent {
+        while let Some(mut entry) = list.pop() {
+            if entry.stream.is_idle() {
                 return Some(entry.stream);
             }
         }
