@@ -32,6 +32,7 @@ pub mod route;
 pub mod secret;
 pub mod source;
 mod table;
+pub mod update;
 
 pub use address::{
     Class, Site, VerifiedAddr, classify, require_private, special_name, verify, verify_at,
@@ -46,3 +47,4 @@ pub use request::{Asked, request};
 pub use route::{Protocol, Route, Routes};
 pub use secret::Secret;
 pub use source::{Loaded, Problem, Problems, parse};
+pub use update::{StaticChange, update};

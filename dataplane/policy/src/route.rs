@@ -158,6 +158,33 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether a connection opened for one may serve the other: all but the version is equal.
+    fn is_same(&self, other: &Route) -> bool {
+        let Route {
+            name,
+            protocols,
+            base,
+            model,
+            auth,
+            default_headers,
+            deadlines,
+            credential,
+            allow_private_endpoint,
+            version: _,
+        } = self;
+        *name == other.name
+            && *protocols == other.protocols
+            && *base == other.base
+            && *model == other.model
+            && *auth == other.auth
+            && *default_headers == other.default_headers
+            && *deadlines == other.deadlines
+            && credential.is_same(&other.credential)
+            && *allow_private_endpoint == other.allow_private_endpoint
+    }
+}
+
 impl fmt::Debug for Route {
     /// Everything but the credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +208,25 @@ impl Routes {
         self.0
             .iter()
             .find(|route| route.protocols.contains(&protocol))
+    }
+
+    /// Routes that were read again, to take the place of `before`: one that did not change stays the same object, and
+    /// with it its idle connections; the others get the next version.
+    #[must_use]
+    pub fn in_place_of(self, before: &Routes) -> Routes {
+        let versions = before.0.iter().map(|route| route.version);
+        let next = versions.max().map_or(1, |newest| newest.saturating_add(1));
+        let take = |mut route: Arc<Route>| {
+            if let Some(kept) = before.0.iter().find(|kept| kept.is_same(&route)) {
+                return Arc::clone(kept);
+            }
+            // Just read, so there is one owner.
+            if let Some(route) = Arc::get_mut(&mut route) {
+                route.version = next;
+            }
+            route
+        };
+        Routes(self.0.into_iter().map(take).collect())
     }
 
     /// True without any route: `inference_not_configured`.

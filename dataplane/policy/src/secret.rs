@@ -54,6 +54,12 @@ impl Secret {
         head.field_parts(name, &[prefix, &self.0])
     }
 
+    /// Whether both are the same credential, for an operator's file that was read again. Not for guesses: it takes
+    /// longer the more bytes agree.
+    pub(crate) fn is_same(&self, other: &Secret) -> bool {
+        self.0 == other.0
+    }
+
     /// Overwrites every run of 8 or more bytes of the credential by as many `*` (INF-28). Runs that
     /// cross the ends of `body` are the business of whoever cut it.
     pub fn masks(&self, body: &mut [u8]) {

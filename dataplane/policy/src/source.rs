@@ -5,6 +5,7 @@
 //! ever guessed, dropped or weakened.
 
 mod filesystem;
+mod locate;
 mod network;
 pub(crate) mod node;
 pub(crate) mod reader;

@@ -413,3 +413,37 @@ fn the_base_url_variables_override_the_profile_in_order() {
         "{error}"
     );
 }
+
+/// RTE-11, TR-082: an idle connection belongs to a route object; another credential is another object.
+#[test]
+fn a_route_that_was_read_again_unchanged_stays_the_same_object() {
+    let file = |key: &str, second: &str| {
+        let text = format!(
+            "routes:\n  - {{{ENTRY}, api_key: {key}}}\n  - {{endpoint: 'https://two.test', model: {second}, protocols: [model_discovery], api_key: k}}\n"
+        );
+        Routes::parse(&text, "routes.yaml", &no_env).unwrap()
+    };
+    let before = file("one", "m");
+    let same = file("one", "m").in_place_of(&before);
+    for (kept, old) in same.as_slice().iter().zip(before.as_slice()) {
+        assert!(std::sync::Arc::ptr_eq(kept, old));
+    }
+    let after = file("two", "m").in_place_of(&same);
+    assert!(!std::sync::Arc::ptr_eq(
+        &after.as_slice()[0],
+        &before.as_slice()[0]
+    ));
+    assert!(std::sync::Arc::ptr_eq(
+        &after.as_slice()[1],
+        &before.as_slice()[1]
+    ));
+    let versions = |routes: &Routes| {
+        let routes = routes.as_slice().iter();
+        routes.map(|route| route.version).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&before), [1, 1]);
+    assert_eq!(versions(&after), [2, 1]);
+    let third = file("two", "other").in_place_of(&after);
+    assert_eq!(versions(&third), [2, 3]);
+    assert!(third.in_place_of(&Routes::default()).as_slice().len() == 2);
+}
