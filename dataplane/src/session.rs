@@ -14,7 +14,7 @@ use link::Generation;
 use link::record::{Access, Action, Event, Program, Refused, RequestLine, Stage, Surface, Text};
 use monoio::net::TcpStream;
 use policy::{Caller, Decision, Denial, IdentityError};
-use wire::{AfterRefusal, Authority, Code, Refusal, RequestHead};
+use wire::{AfterRefusal, Authority, Code, Expectation, Refusal, RequestHead};
 
 use crate::client::{self, Heard, Turn};
 use crate::io::Socket;
@@ -183,6 +183,10 @@ enum Asked {
 
 impl Asked {
     fn of(head: &RequestHead) -> Result<Asked, Box<Refusal>> {
+        // H1-10: an expectation nobody here can meet needs no look at the target.
+        if head.expectation() == Expectation::Other {
+            return Err(Box::new(Refusal::new(Code::ExpectationFailed)));
+        }
         if head.method() == b"CONNECT" {
             let target = wire::target::connect(head.target())
                 .map_err(|error| Box::new(Refusal::new(error.code())))?;
