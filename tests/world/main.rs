@@ -26,6 +26,8 @@ mod inference;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod pool;
@@ -39,6 +41,8 @@ mod revoke;
 mod smuggling;
 #[cfg(test)]
 mod ssrf;
+#[cfg(test)]
+mod targets;
 #[cfg(test)]
 mod tunnel;
 #[cfg(test)]
