@@ -25,6 +25,7 @@ pub mod decide;
 pub mod decision;
 pub mod document;
 pub mod explain;
+pub mod lint;
 pub mod pattern;
 pub mod rego;
 pub mod request;
@@ -33,6 +34,7 @@ pub mod secret;
 pub mod source;
 mod table;
 pub mod update;
+mod witness;
 
 pub use address::{
     Class, Site, VerifiedAddr, classify, require_private, special_name, verify, verify_at,
@@ -46,5 +48,5 @@ pub use document::PolicyDocument;
 pub use request::{Asked, request};
 pub use route::{Protocol, Route, Routes};
 pub use secret::Secret;
-pub use source::{Loaded, Problem, Problems, parse};
+pub use source::{Loaded, Places, Problem, Problems, parse};
 pub use update::{StaticChange, update};

@@ -8,6 +8,7 @@ mod filesystem;
 mod locate;
 mod network;
 pub(crate) mod node;
+mod places;
 pub(crate) mod reader;
 mod rule;
 #[cfg(test)]
@@ -15,6 +16,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use places::Places;
+pub(crate) use reader::join_key;
 pub use reader::{Problem, Problems};
 
 use crate::document::{
@@ -31,6 +34,8 @@ pub struct Loaded {
     pub document: PolicyDocument,
     /// Findings that do not keep it from being used.
     pub warnings: Vec<Problem>,
+    /// Where everything stands.
+    pub places: Places,
 }
 
 /// Reads a policy. `file` is the name errors carry.
@@ -45,11 +50,15 @@ pub fn parse(text: &str, file: &str) -> Result<Loaded, Problems> {
     let (root, faults) = node::read(text);
     let mut reader = Reader::new(file, faults);
     let document = root.as_ref().and_then(|root| policy(&mut reader, root));
-    match document {
-        Some(document) if reader.errors.is_empty() => {
+    match document.zip(root) {
+        Some((document, root)) if reader.errors.is_empty() => {
             let mut warnings = reader.warnings;
             warnings.sort_by_key(|problem| (problem.line, problem.column));
-            Ok(Loaded { document, warnings })
+            Ok(Loaded {
+                document,
+                warnings,
+                places: Places::of(file, &root),
+            })
         }
         Some(_) | None if !reader.errors.is_empty() => Err(Problems::new(reader.errors)),
         Some(_) | None => Err(Problems::whole_file(

@@ -99,7 +99,7 @@ impl Place {
         }
     }
 
-    fn index(&self, index: usize, at: Position) -> Place {
+    pub(crate) fn index(&self, index: usize, at: Position) -> Place {
         Place {
             path: format!("{}[{index}]", self.path),
             at,
@@ -345,7 +345,8 @@ impl<'n> Fields<'n> {
     }
 }
 
-fn join_key(path: &str, key: &str) -> String {
+/// A path with one key more.
+pub(crate) fn join_key(path: &str, key: &str) -> String {
     let plain = !key.is_empty()
         && key
             .chars()
