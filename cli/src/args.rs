@@ -86,13 +86,23 @@ pub(crate) struct RunArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum PolicyVerb {
-    /// Check a policy file: all errors and warnings, with line and column
-    Check {
-        /// The policy (YAML)
-        file: PathBuf,
-    },
+    /// Check policy files: all errors and warnings, with line and column
+    Check(CheckArgs),
     /// Say what a policy decides, and why; no packet is sent
     Explain(ExplainArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The policies (YAML)
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Fail on warnings as on errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args)]

@@ -48,7 +48,19 @@ fn discovered() -> PolicyDocument {
 
 /// Reads and checks a policy file.
 pub(crate) fn load_policy(path: &Path) -> Result<Loaded, String> {
-    policy::parse(&read(path)?, &path.display().to_string()).map_err(|problems| list(&problems))
+    read_policy(path).map_err(|problems| list(&problems))
+}
+
+/// Reads and checks a policy file, for verbs that look at each finding.
+pub(crate) fn read_policy(path: &Path) -> Result<Loaded, Problems> {
+    let file = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => policy::parse(&text, &file),
+        Err(error) => Err(Problems::whole_file(
+            &file,
+            &format!("cannot be read: {error}"),
+        )),
+    }
 }
 
 /// The inference routes of a run; none without a flag.

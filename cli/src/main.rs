@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
     match Cli::parse().verb {
         Verb::Run(args) => run::run(args),
-        Verb::Policy(PolicyVerb::Check { file }) => policy::check(&file),
+        Verb::Policy(PolicyVerb::Check(args)) => policy::check(&args),
         Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&args),
     }
 }

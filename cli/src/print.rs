@@ -18,6 +18,12 @@ pub(crate) fn data(text: impl Display) {
     _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Prints data as JSON.
+pub(crate) fn json(value: &serde_json::Value) {
+    // The alternate form of a JSON value is the indented one.
+    data(format_args!("{value:#}"));
+}
+
 /// Prints a message.
 pub(crate) fn message(text: impl Display) {
     _ = writeln!(std::io::stderr(), "ringfence: {text}");

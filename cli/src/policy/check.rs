@@ -1,0 +1,87 @@
+//! `policy check`: all errors and warnings of policy files (CLI-16).
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use policy::Problem;
+use serde_json::{Value, json};
+
+use crate::args::{CheckArgs, Output};
+use crate::inputs;
+use crate::print::{self, FAILED};
+
+/// What was found in one file.
+struct Report {
+    file: String,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+pub(crate) fn check(args: &CheckArgs) -> ExitCode {
+    let reports: Vec<Report> = args.files.iter().map(|file| examine(file)).collect();
+    match args.output {
+        Output::Table => reports.iter().for_each(tell),
+        Output::Json => print::json(&Value::from_iter(reports.iter().map(report))),
+    }
+    let fails =
+        |report: &Report| !report.errors.is_empty() || args.strict && !report.warnings.is_empty();
+    if reports.iter().any(fails) {
+        return ExitCode::from(FAILED);
+    }
+    ExitCode::SUCCESS
+}
+
+fn examine(path: &Path) -> Report {
+    let file = path.display().to_string();
+    match inputs::read_policy(path) {
+        Ok(loaded) => Report {
+            file,
+            errors: Vec::new(),
+            warnings: policy::lint::lint(&loaded),
+        },
+        Err(problems) => Report {
+            file,
+            errors: problems.as_slice().to_vec(),
+            warnings: Vec::new(),
+        },
+    }
+}
+
+/// Findings are messages; that a file is in order, or how far from it, is the data.
+fn tell(report: &Report) {
+    let Report {
+        file,
+        errors,
+        warnings,
+    } = report;
+    for error in errors {
+        print::message(format_args!("error: {error}"));
+    }
+    for warning in warnings {
+        print::message(format_args!("warning: {warning}"));
+    }
+    match (errors.len(), warnings.len()) {
+        (0, 0) => print::data(format_args!("{file}: ok")),
+        (0, 1) => print::data(format_args!("{file}: ok, 1 warning")),
+        (0, many) => print::data(format_args!("{file}: ok, {many} warnings")),
+        (1, _) => print::data(format_args!("{file}: 1 error")),
+        (many, _) => print::data(format_args!("{file}: {many} errors")),
+    }
+}
+
+fn report(report: &Report) -> Value {
+    let problem = |problem: &Problem| {
+        json!({
+            "line": problem.line,
+            "column": problem.column,
+            "path": problem.path,
+            "message": problem.message,
+        })
+    };
+    json!({
+        "file": report.file,
+        "ok": report.errors.is_empty(),
+        "errors": report.errors.iter().map(problem).collect::<Vec<_>>(),
+        "warnings": report.warnings.iter().map(problem).collect::<Vec<_>>(),
+    })
+}
