@@ -113,7 +113,7 @@ fn programs() {
         if entry
             .path()
             .extension()
-            .is_some_and(|kind| kind == "py" || kind == "mjs")
+            .is_some_and(|kind| kind == "py" || kind == "mjs" || kind == "java")
         {
             let copy = Path::new("/mnt/scripts").join(entry.file_name());
             fs::copy(entry.path(), &copy).expect("a copy of a client script");
