@@ -55,6 +55,7 @@ pub(crate) fn run(process: &str, directory: &str) -> Outcome<()> {
         proxy: OwnedFd::from(TcpListener::bind(stage::middle(PORT))?),
         direct: None,
         lookup: Lookup::new(diag()?, proc_of(process)?),
+        calls: None,
     })?;
     client::say("ready")?;
     std::io::stdin().read_to_end(&mut Vec::new())?;

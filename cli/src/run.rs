@@ -13,8 +13,8 @@ use std::time::Duration;
 use dataplane::{Attachment, DataPlane, Lookup, Snapshot};
 use policy::{PolicyDocument, Routes, SandboxId};
 use sandbox::{
-    Environment, Fence, Filesystem, Hints, InferenceFile, Listed, Outcome, RuntimeDir, Spec,
-    Terminal,
+    Connects, Environment, Fence, Filesystem, Hints, InferenceFile, Listed, Observe, Outcome,
+    RuntimeDir, Spec, Terminal,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
@@ -96,7 +96,7 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
             .as_deref(),
     )
     .map_err(Stop::own)?;
-    let spec = spec(args, &document, &added, &id, &name, &runtime_dir)?;
+    let mut spec = spec(args, &document, &added, &id, &name, &runtime_dir)?;
     // Before the first thread, so that no signal is lost between here and the wait.
     let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH])
         .map_err(Stop::own)?;
@@ -126,8 +126,12 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
         code: error.exit_code(),
         why: error.to_string(),
     };
+    spec.observe = match data_plane.can_observe() {
+        Ok(()) => Observe::Connects,
+        Err(why) => Observe::Nothing(why.to_string()),
+    };
     let mut fence = sandbox::launch(&spec).map_err(launched)?;
-    attach(&data_plane, sandbox_id, &fence)?;
+    attach(&data_plane, sandbox_id, &mut fence)?;
     let started = fence.go().map_err(launched)?;
     if !args.quiet {
         for skipped in started.skipped.iter().filter(|skipped| skipped.degrades) {
@@ -139,6 +143,12 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
         }
         if started.landlock == sandbox::LandlockState::None {
             print::message("warning: this kernel has no Landlock; file rules are not enforced");
+        }
+        if let Connects::Unobserved(why) = &started.connects {
+            print::message(format_args!(
+                "warning: connect(2) cannot be observed: {why}; a program that means to can be taken for another one that \
+                 `binaries` lists (docs/decisions/0009)"
+            ));
         }
     }
     Ok((
@@ -212,6 +222,7 @@ fn spec(
         run_as_group: group,
         runtime_dir: runtime_dir.path().to_owned(),
         terminal: Terminal::of_stdin(),
+        observe: Observe::Nothing("the data plane is not started".to_owned()),
     })
 }
 
@@ -275,14 +286,15 @@ fn protocols(routes: &Routes) -> Vec<String> {
 }
 
 /// Hands the listeners to the data plane and waits until it confirms (GEN-5).
-fn attach(data_plane: &DataPlane, id: SandboxId, fence: &Fence) -> Result<(), Stop> {
-    let listeners = fence.listeners.try_clone().map_err(Stop::own)?;
+fn attach(data_plane: &DataPlane, id: SandboxId, fence: &mut Fence) -> Result<(), Stop> {
+    let listeners = fence.listeners.hand_over().map_err(Stop::own)?;
     let lookup = Lookup::new(listeners.diag, listeners.proc);
     let attachment = Attachment {
         id,
         proxy: listeners.proxy,
         direct: Some(listeners.direct),
         lookup,
+        calls: listeners.calls,
     };
     data_plane.attach(attachment).map_err(Stop::own)
 }

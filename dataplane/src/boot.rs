@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use rustls::ServerConfig;
 use crate::budget::Budget;
 use crate::buffers::Buffers;
 use crate::deadline::Deadlines;
-use crate::identify::Lookup;
+use crate::identify::{Callers, Lookup, Watch};
 use crate::limits::Limits;
 use crate::mint::Authority;
 use crate::offload::Offload;
@@ -55,6 +56,8 @@ pub struct DataPlane {
     snapshots: link::Slot<Snapshot>,
     site: link::Slot<policy::Site>,
     unusable_roots: usize,
+    watch: io::Result<Watch>,
+    limits: Limits,
 }
 
 /// A sandbox's listeners and the way to find out who calls on them.
@@ -65,8 +68,11 @@ pub struct Attachment {
     pub proxy: OwnedFd,
     /// Listens on port 443 for `inference.local` (INF-29); absent where that port could not be had.
     pub direct: Option<OwnedFd>,
-    /// Finds the caller behind a connection.
+    /// Finds the caller behind a connection, where `calls` is absent.
     pub lookup: Lookup,
+    /// A seccomp listener that tells every connect(2) of the sandbox (IDN-2). The calls wait until the data plane has
+    /// answered, and fail when it is gone.
+    pub calls: Option<OwnedFd>,
 }
 
 enum Order {
@@ -75,7 +81,10 @@ enum Order {
 }
 
 struct Placed {
-    attachment: Attachment,
+    id: SandboxId,
+    proxy: OwnedFd,
+    direct: Option<OwnedFd>,
+    callers: Callers,
     server_config: Option<Arc<ServerConfig>>,
     confirm: flume::Sender<io::Result<()>>,
 }
@@ -105,6 +114,7 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
         };
         workers.push(start_worker(index, seed)?);
     }
+    let watch = Watch::start(offload);
     let Roots { unusable, .. } = roots;
     Ok(DataPlane {
         link,
@@ -113,6 +123,8 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
         snapshots,
         site,
         unusable_roots: unusable,
+        watch,
+        limits: config.limits,
     })
 }
 
@@ -128,6 +140,14 @@ impl DataPlane {
     /// Certificates of the host's bundle that could not be used as roots.
     pub fn unusable_roots(&self) -> usize {
         self.unusable_roots
+    }
+
+    /// Whether an [`Attachment`] may have `calls`: this process can see who calls connect(2).
+    ///
+    /// # Errors
+    /// Why not, with the likely cause.
+    pub fn can_observe(&self) -> Result<(), &io::Error> {
+        self.watch.as_ref().map(drop)
     }
 
     /// Where the newest snapshot lies; putting one in is how policies and routes change.
@@ -158,10 +178,24 @@ impl DataPlane {
             site
         });
         let (confirm, confirmed) = flume::bounded(1);
-        let spread: usize = attachment.id.as_str().bytes().map(usize::from).sum();
+        let Attachment {
+            id,
+            proxy,
+            direct,
+            lookup,
+            calls,
+        } = attachment;
+        let callers = match calls {
+            Some(calls) => self.observe(lookup, calls, &own)?,
+            None => Callers::LookedFor(Arc::new(lookup)),
+        };
+        let spread: usize = id.as_str().bytes().map(usize::from).sum();
         let worker = &self.workers[spread % self.workers.len()];
         let placed = Box::new(Placed {
-            attachment,
+            id,
+            proxy,
+            direct,
+            callers,
             server_config,
             confirm,
         });
@@ -172,6 +206,26 @@ impl DataPlane {
             Ok(result) => result.map_err(AttachError::Listener),
             Err(_) => Err(AttachError::WorkerGone),
         }
+    }
+
+    fn observe(
+        &self,
+        lookup: Lookup,
+        calls: OwnedFd,
+        own: &[SocketAddr],
+    ) -> Result<Callers, AttachError> {
+        let doors = own
+            .iter()
+            .filter_map(|door| match door {
+                SocketAddr::V4(door) => Some(*door),
+                SocketAddr::V6(_) => None,
+            })
+            .collect();
+        let watch = self
+            .watch
+            .as_ref()
+            .map_err(|error| AttachError::Calls(io::Error::other(error.to_string())))?;
+        Callers::observe(watch, lookup, calls, doors, &self.limits).map_err(AttachError::Calls)
     }
 
     /// Ends: connections get a moment to finish, records are written, and what was denied is returned.
@@ -272,12 +326,8 @@ async fn work(seed: Seed, orders: flume::Receiver<Order>) {
     while let Ok(order) = orders.recv_async().await {
         match order {
             Order::Attach(placed) => {
-                let Placed {
-                    attachment,
-                    server_config,
-                    confirm,
-                } = *placed;
-                let result = attach(&worker, attachment, server_config);
+                let confirm = placed.confirm.clone();
+                let result = attach(&worker, *placed);
                 let answer = result.map(|sandbox| sandboxes.push(sandbox));
                 drop(confirm.send(answer));
             }
@@ -290,17 +340,15 @@ async fn work(seed: Seed, orders: flume::Receiver<Order>) {
     }
 }
 
-fn attach(
-    worker: &Rc<Worker>,
-    attachment: Attachment,
-    server_config: Option<Arc<ServerConfig>>,
-) -> io::Result<Rc<Sandbox>> {
-    let Attachment {
+fn attach(worker: &Rc<Worker>, placed: Placed) -> io::Result<Rc<Sandbox>> {
+    let Placed {
         id,
         proxy,
         direct,
-        lookup,
-    } = attachment;
+        callers,
+        server_config,
+        confirm: _,
+    } = placed;
     let proxy = TcpListener::from_std(proxy.into())?;
     let direct = direct
         .map(|direct| TcpListener::from_std(direct.into()))
@@ -309,7 +357,7 @@ fn attach(
         id_text: Text::new(id.as_str().as_bytes()),
         id,
         server_config,
-        lookup: Arc::new(lookup),
+        callers,
         connections: Count::default(),
         tunnels: Tunnels::default(),
         in_flight: Count::default(),
@@ -334,11 +382,16 @@ fn attach(
     Ok(sandbox)
 }
 
-/// Idle upstream connections do not stay for ever.
+/// Idle upstream connections do not stay for ever, nor do callers whose connections never came.
 async fn sweep(worker: Rc<Worker>) {
     loop {
         monoio::time::sleep(SWEEP_EVERY).await;
         worker.pool.sweep(&worker.limits);
+        for sandbox in worker.sandboxes.borrow().iter() {
+            if let Some(sandbox) = sandbox.upgrade() {
+                sandbox.callers.sweep();
+            }
+        }
     }
 }
 
@@ -405,6 +458,8 @@ fn ring_cause(error: &io::Error) -> String {
 pub enum AttachError {
     /// The listener cannot be used.
     Listener(io::Error),
+    /// Who calls connect(2) cannot be seen.
+    Calls(io::Error),
     /// The worker did not confirm in time (GEN-5).
     WorkerGone,
 }
@@ -414,6 +469,9 @@ impl fmt::Display for AttachError {
         match self {
             AttachError::Listener(error) => {
                 write!(f, "the sandbox's listener cannot be used: {error}")
+            }
+            AttachError::Calls(error) => {
+                write!(f, "connect(2) in the sandbox cannot be observed: {error}")
             }
             AttachError::WorkerGone => write!(
                 f,

@@ -33,6 +33,10 @@ pub struct Limits {
     pub dial_time: Duration,
     /// Time for the identity of a caller to be established.
     pub identify_time: Duration,
+    /// How long a caller that was seen at its connect(2) waits for its connection to be accepted (TR-046).
+    pub caller_filed_time: Duration,
+    /// Callers of one sandbox that may wait so: the connections that may wait to be accepted on both listeners.
+    pub callers_filed_per_sandbox_max: usize,
     /// After a refusal, how long unread request bytes are drained (ERR-3).
     pub drain_time: Duration,
     /// After a refusal, how many unread request bytes are drained (ERR-3).
@@ -77,6 +81,8 @@ impl Default for Limits {
             answer_heads_max: 128,
             dial_time: Duration::from_secs(10),
             identify_time: Duration::from_secs(10),
+            caller_filed_time: Duration::from_secs(10),
+            callers_filed_per_sandbox_max: 2048,
             drain_time: Duration::from_secs(1),
             drain_bytes_max: 64 * 1024,
             inference_body_bytes_max: 32 * 1024 * 1024,

@@ -59,7 +59,7 @@ pub(crate) async fn serve(worker: &Worker, sandbox: &Sandbox, stream: TcpStream,
         return;
     };
     let (source, proxy) = (socket.peer().ok(), socket.local().ok());
-    let pending = identify::begin(worker, sandbox, source, proxy);
+    let pending = identify::begin(worker, sandbox, &socket, source, proxy);
     let mut client = Stream::plain(socket, &worker.buffers);
     let Some(_place) = sandbox
         .connections
@@ -68,11 +68,10 @@ pub(crate) async fn serve(worker: &Worker, sandbox: &Sandbox, stream: TcpStream,
         return refuse_early(worker, sandbox, &mut client, door, Code::CapacityExceeded).await;
     };
     let identity = async {
-        let caller = pending.wait().await.map(Arc::new);
-        let program = caller.as_ref().ok().map(|caller| record::program(caller));
+        let identity = pending.wait().await;
         Known {
-            caller,
-            program,
+            program: identity.as_ref().ok().map(|who| Arc::clone(&who.program)),
+            caller: identity.map(|who| who.caller),
             source,
             proxy,
             judged_by: Cell::new(None),

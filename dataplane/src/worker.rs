@@ -16,7 +16,7 @@ use wire::RequestId;
 use crate::budget::Budget;
 use crate::buffers::Buffers;
 use crate::deadline::Deadlines;
-use crate::identify::Lookup;
+use crate::identify::Callers;
 use crate::limits::Limits;
 use crate::offload::Offload;
 use crate::relay::Pipe;
@@ -78,7 +78,7 @@ pub(crate) struct Sandbox {
     /// Ends TLS for `inference.local`; absent when there is no authority.
     pub(crate) server_config: Option<Arc<ServerConfig>>,
     /// Finds out who calls.
-    pub(crate) lookup: Arc<Lookup>,
+    pub(crate) callers: Callers,
     pub(crate) connections: Count,
     pub(crate) tunnels: Tunnels,
     pub(crate) in_flight: Count,

@@ -186,6 +186,7 @@ impl World {
                 proxy: door(3128),
                 direct: Some(door(443)),
                 lookup: Lookup::new(diag, proc),
+                calls: None,
             })
             .unwrap();
     }

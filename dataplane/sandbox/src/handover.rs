@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// The number of descriptors a message can carry.
-pub(crate) const DESCRIPTORS_MAX: usize = 4;
+pub(crate) const DESCRIPTORS_MAX: usize = 5;
 
 /// Sends one message and the descriptors that belong to it.
 pub(crate) fn send<M: Serialize>(

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 
+use crate::calls;
 use crate::child::{self, Word};
 use crate::fence;
 use crate::handover;
@@ -65,15 +66,15 @@ fn start(channel: &UnixStream, plan: &Plan, inside: Inside) -> Result<i32, Failu
     fence::hide(Step::Namespace)?;
     let memfd = seccomp::forbid_executable_memfd();
     let proc = mounts::arrange(plan)?;
-    let descriptors = [
-        inside.proxy.as_fd(),
-        inside.direct.as_fd(),
-        inside.diag.as_fd(),
-        proc.as_fd(),
-    ];
+    let (calls, connects) = calls::observe(&spec.observe);
+    let descriptors: Vec<_> = [&inside.proxy, &inside.direct, &inside.diag, &proc]
+        .into_iter()
+        .chain(&calls)
+        .map(AsFd::as_fd)
+        .collect();
     handover::send(channel, &Report::Ready, &descriptors)
         .map_err(Step::Listener.because("hand-over"))?;
-    drop((inside, proc));
+    drop((inside, proc, calls));
     confirmed(channel)?;
     for listed in &spec.filesystem.read_write {
         // Why ignored: what cannot be made is missing, and a missing path is judged when its rule is opened.
@@ -103,6 +104,7 @@ fn start(channel: &UnixStream, plan: &Plan, inside: Inside) -> Result<i32, Failu
                 landlock,
                 skipped,
                 entry_pid_inside: entry.unsigned_abs(),
+                connects,
             };
             handover::send(channel, &Report::Started(started), &[])
                 .map_err(Step::Confirmation.because("report"))?;

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::fence::VERB;
-use crate::handover::{self, DESCRIPTORS_MAX};
+use crate::handover;
 use crate::report::{Exit, Failure, Order, Outcome, Report, Started};
 use crate::spec::Spec;
 use crate::sys;
@@ -94,19 +94,23 @@ pub struct Listeners {
     pub diag: OwnedFd,
     /// The sandbox's own `/proc`, an open directory: its process numbers are those the sandbox sees.
     pub proc: OwnedFd,
+    /// Tells every connect(2) in the sandbox, which waits for an answer; absent where that could not be had.
+    pub calls: Option<OwnedFd>,
 }
 
 impl Listeners {
-    /// Copies of all four, for a data plane of their own.
+    /// Copies of the first four, for a data plane of their own, and the descriptor of the calls itself: nobody else may
+    /// keep it, or calls would wait for ever when the data plane is gone.
     ///
     /// # Errors
     /// When no descriptor is free.
-    pub fn try_clone(&self) -> io::Result<Self> {
+    pub fn hand_over(&mut self) -> io::Result<Self> {
         Ok(Self {
             proxy: self.proxy.try_clone()?,
             direct: self.direct.try_clone()?,
             diag: self.diag.try_clone()?,
             proc: self.proc.try_clone()?,
+            calls: self.calls.take(),
         })
     }
 }
@@ -207,15 +211,18 @@ fn spawn(mut command: Command) -> Result<JoinHandle<()>, LaunchError> {
 fn ready(channel: &UnixStream) -> Result<Listeners, LaunchError> {
     match handover::receive(channel).map_err(LaunchError::Channel)? {
         (Report::Ready, descriptors) => {
-            let descriptors: [OwnedFd; DESCRIPTORS_MAX] = descriptors
-                .try_into()
-                .map_err(|_| out_of_turn("ready without four descriptors"))?;
-            let [proxy, direct, diag, proc] = descriptors;
+            let mut descriptors = descriptors.into_iter();
+            let mut next = || {
+                descriptors
+                    .next()
+                    .ok_or_else(|| out_of_turn("ready without four descriptors"))
+            };
             Ok(Listeners {
-                proxy,
-                direct,
-                diag,
-                proc,
+                proxy: next()?,
+                direct: next()?,
+                diag: next()?,
+                proc: next()?,
+                calls: descriptors.next(),
             })
         }
         (Report::Failed(failure), _) => Err(failure.into()),

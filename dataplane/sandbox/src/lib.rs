@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! launcher ──Launch──► fence: user, mount, pid, network, ipc namespaces; lo up; listeners
-//!                        └─ pid 1: mounts ──Ready + 4 descriptors──► launcher attaches them to a data plane
+//!                        └─ pid 1: mounts, filter of connect(2) ──Ready + 5 descriptors──► launcher attaches them to a data plane
 //!          ──Go──────► pid 1: missing directories, fork
 //!                        └─ entry: process group, path descriptors, identity, no_new_privs, Landlock, seccomp, exec
 //!          ◄─Started──  pid 1: drops everything, reaps, forwards signals
@@ -17,6 +17,7 @@
 //! when the launcher, the fence or pid 1 dies, every process of the sandbox dies.
 //! This crate never knows a policy, a route or a key.
 
+mod calls;
 mod child;
 mod environment;
 mod fence;
@@ -39,6 +40,6 @@ mod veil;
 pub use environment::{Environment, EnvironmentError, Hints, user_entry};
 pub use fence::{VERB, fence_main};
 pub use launch::{Fence, LaunchError, LaunchOptions, Listeners, Remote, launch, launch_with};
-pub use report::{Failure, LandlockState, Outcome, Skipped, Started, Step};
+pub use report::{Connects, Failure, LandlockState, Outcome, Skipped, Started, Step};
 pub use runtime::{InferenceFile, RuntimeDir, RuntimeError};
-pub use spec::{Compatibility, Filesystem, Listed, Origin, Spec, Terminal};
+pub use spec::{Compatibility, Filesystem, Listed, Observe, Origin, Spec, Terminal};

@@ -51,7 +51,19 @@ pub(crate) fn enter(identity: Identity, starter: Starter) -> Result<(), Failure>
         None,
     )
     .map_err(Step::Loopback.because("socket"))?;
-    sys::loopback_up(std::os::fd::AsFd::as_fd(&socket)).map_err(Step::Loopback.because("lo up"))
+    sys::loopback_up(std::os::fd::AsFd::as_fd(&socket)).map_err(Step::Loopback.because("lo up"))?;
+    only_connect_connects();
+    Ok(())
+}
+
+/// TCP fast open connects with the first send instead of connect(2), and MPTCP through a second socket that the program
+/// does not hold. Programs do without both.
+fn only_connect_connects() {
+    for setting in ["ipv4/tcp_fastopen", "mptcp/enabled"] {
+        // Why ignored: a kernel without it has no such setting, /proc/sys may be read-only in a container, and a connection
+        // made that way belongs to nobody the data plane has seen, which it refuses.
+        fs::write(format!("/proc/sys/net/{setting}"), "0").ok();
+    }
 }
 
 const USER_CAUSES: &str = "likely cause: unprivileged user namespaces are off, see kernel.unprivileged_userns_clone, \

@@ -26,7 +26,8 @@ pub(crate) enum Order {
 /// From the fence.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Report {
-    /// The listeners exist; they travel with this message.
+    /// The listeners exist; they travel with this message, and so does the descriptor of the observed calls where there
+    /// is one.
     Ready,
     /// The command runs.
     Started(Started),
@@ -52,6 +53,17 @@ pub struct Started {
     pub skipped: Vec<Skipped>,
     /// Process number of the command in the sandbox's own pid namespace: the last ancestor that counts (IDN-4).
     pub entry_pid_inside: u32,
+    /// Whether the data plane sees who calls connect(2).
+    pub connects: Connects,
+}
+
+/// Whether the data plane sees who calls connect(2).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Connects {
+    /// It sees every call before it goes on (IDN-2).
+    Observed,
+    /// It looks for the callers afterwards (IDN-3), for this reason.
+    Unobserved(String),
 }
 
 /// A listed path for which there is no rule.

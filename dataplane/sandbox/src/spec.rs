@@ -31,6 +31,8 @@ pub struct Spec {
     pub runtime_dir: PathBuf,
     /// How the command relates to the launcher's terminal.
     pub terminal: Terminal,
+    /// Whether the data plane sees who calls connect(2).
+    pub observe: Observe,
 }
 
 /// The completed lists of a policy's `filesystem_policy`.
@@ -92,6 +94,15 @@ pub enum Compatibility {
     HardRequirement,
 }
 
+/// Whether the data plane sees who calls connect(2) (IDN-2).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Observe {
+    /// Every call waits until the data plane has seen it. Without a data plane that answers, calls never end.
+    Connects,
+    /// Calls go on unseen, for the reason given: no data plane, or one that cannot answer.
+    Nothing(String),
+}
+
 /// How the command relates to the launcher's terminal.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Terminal {
@@ -140,6 +151,7 @@ impl fmt::Debug for Spec {
             .field("run_as_group", &self.run_as_group)
             .field("runtime_dir", &self.runtime_dir)
             .field("terminal", &self.terminal)
+            .field("observe", &self.observe)
             .finish()
     }
 }

@@ -179,6 +179,56 @@ pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// Installs a filter whose SECCOMP_RET_USER_NOTIF are told to the descriptor that is returned.
+///
+/// A process that waits for an answer is woken early by a fatal signal only, where the kernel can (5.19): programs that
+/// signal themselves all the time, as Go's do, would else begin their call anew without end.
+pub(crate) fn listen_to_filter(program: &[seccompiler::sock_filter]) -> io::Result<OwnedFd> {
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    match install_filter(program, listener | WAIT_KILLABLE_RECV) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            install_filter(program, listener)
+        }
+        other => other,
+    }
+}
+
+fn install_filter(
+    program: &[seccompiler::sock_filter],
+    flags: libc::c_ulong,
+) -> io::Result<OwnedFd> {
+    let mut program: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|statement| libc::sock_filter {
+            code: statement.code,
+            jt: statement.jt,
+            jf: statement.jf,
+            k: statement.k,
+        })
+        .collect();
+    let filter = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the kernel copies the program, which lives over the call, and returns a new close-on-exec descriptor,
+    // which nothing else owns.
+    unsafe {
+        let made = libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const filter,
+        );
+        match c_int::try_from(made) {
+            Ok(fd @ 0..) => Ok(OwnedFd::from_raw_fd(fd)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV; not yet in libc.
+const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
+
 /// Sends `signal` to one process, to a group (negative number) or to all (-1).
 pub(crate) fn kill(target: c_int, signal: c_int) -> io::Result<()> {
     // SAFETY: no memory is passed.

@@ -511,7 +511,7 @@ fn what_the_command_connects_to_arrives_at_the_listeners_that_were_handed_over()
         "curl -s --noproxy '*' http://inference.local:443/direct http://127.0.0.1:3128/proxy";
     let mut fence = launch_with(&scene.spec(&["sh", "-c", script]), options()).unwrap();
     fence.go().unwrap();
-    let copies = fence.listeners.try_clone().unwrap();
+    let copies = fence.listeners.hand_over().unwrap();
     for (listener, path) in [(copies.direct, "/direct"), (copies.proxy, "/proxy")] {
         let listener = TcpListener::from(listener);
         let (mut stream, peer) = listener.accept().unwrap();

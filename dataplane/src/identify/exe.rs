@@ -49,7 +49,7 @@ impl Fingerprint {
     }
 
     /// A change so recent that a second one may carry the same time: file systems count in ticks of up to two seconds.
-    fn is_young(&self) -> bool {
+    pub(super) fn is_young(&self) -> bool {
         let now = clock_gettime(ClockId::Realtime);
         self.changed.0.saturating_add(YOUNG_S) > now.tv_sec
     }
@@ -100,6 +100,14 @@ impl Executables {
             path: path.into(),
             sha256,
         })
+    }
+
+    /// Whether [`Executables::identify`] has the hash of this file already, and reads nothing.
+    pub(super) fn knows(&self, fingerprint: &Fingerprint) -> bool {
+        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        hashes
+            .get(fingerprint)
+            .is_some_and(|hash| hash.0.get().is_some())
     }
 
     fn hash(

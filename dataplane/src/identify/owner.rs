@@ -8,28 +8,33 @@
 //! namespace, through its own netlink socket; process 1 in there is ours, is never an owner and never an ancestor; start
 //! time, parent and executable of every process that counts are read again at the end.
 //!
-//! What it cannot see, and IDN-2 can: a program that connects and then executes another before the look-up; and a
+//! What it cannot see, and `watch.rs` can: a program that connects and then executes another before the look-up; and a
 //! descriptor that lies in a Unix socket's queue, which no process holds. A policy that names programs should know.
 
-mod diag;
 mod hints;
-mod process;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::PoisonError;
 
 use policy::{Caller, Executable, IdentityError};
 
+use super::diag::Diag;
 use super::exe::Executables;
-use diag::Diag;
+use super::process::{self, Look, Met, Process, Program, ReadError};
 use hints::{Hint, Hints};
-use process::{Look, Met, Process, Program, ReadError};
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "for helper threads; a worker never comes here"
+)]
+type Lock<T> = std::sync::Mutex<T>;
 
 /// Finds the callers of one sandbox. Shared by helper threads.
 pub struct Lookup {
-    diag: Diag,
+    diag: Lock<Diag>,
     proc: OwnedFd,
     executables: Executables,
     hints: Hints,
@@ -40,7 +45,7 @@ impl Lookup {
     /// the sandbox's own `/proc`, open as a directory.
     pub fn new(diag: OwnedFd, proc: OwnedFd) -> Lookup {
         Lookup {
-            diag: Diag::new(diag),
+            diag: Lock::new(Diag::new(diag)),
             proc,
             executables: Executables::new(),
             hints: Hints::default(),
@@ -59,8 +64,7 @@ impl Lookup {
         proxy: SocketAddrV4,
     ) -> Result<Caller, IdentityError> {
         let inode = self
-            .diag
-            .find(client, proxy)
+            .inode(client, proxy)
             .ok_or(IdentityError::Unavailable)?;
         let mut scan = Scan::new(self.proc.as_fd(), self.hints.of(inode));
         let owners = scan.owners(inode)?;
@@ -93,6 +97,21 @@ impl Lookup {
             ancestors: named.ancestors,
             cmdline,
         })
+    }
+
+    /// The inode of the client's socket.
+    fn inode(&self, client: SocketAddrV4, proxy: SocketAddrV4) -> Option<u32> {
+        let diag = self.diag.lock().unwrap_or_else(PoisonError::into_inner);
+        diag.find(client, proxy)?.inode()
+    }
+
+    /// What it is made of, for a sandbox whose calls are seen and that needs no look-up.
+    pub(super) fn into_parts(self) -> (Diag, OwnedFd, Executables) {
+        let diag = self
+            .diag
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        (diag, self.proc, self.executables)
     }
 
     /// The hashes of an owner and its ancestors.
@@ -273,8 +292,8 @@ fn would_agree(one: &Lineage, other: &Lineage) -> bool {
 }
 
 /// The sandbox's process 1 is ringfence's own.
-const INIT_PID: u32 = 1;
-const ANCESTORS_MAX: usize = 64;
+pub(super) const INIT_PID: u32 = 1;
+pub(super) const ANCESTORS_MAX: usize = 64;
 /// Owners that differ in a file's fingerprint; more than a few are no accident.
 const OWNERS_MAX: usize = 8;
 /// At 1 µs a descriptor, a quarter of a second on a helper thread. A sandbox with more open cannot be searched.

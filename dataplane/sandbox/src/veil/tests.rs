@@ -1,5 +1,5 @@
 use super::*;
-use crate::spec::{Compatibility, Filesystem, Listed, Terminal};
+use crate::spec::{Compatibility, Filesystem, Listed, Observe, Terminal};
 
 fn kept(read_only: &[&str], read_write: &[&str], workdir: &str, include_workdir: bool) -> Kept {
     let listed = |paths: &[&str]| paths.iter().map(|path| Listed::author(*path)).collect();
@@ -17,6 +17,7 @@ fn kept(read_only: &[&str], read_write: &[&str], workdir: &str, include_workdir:
         run_as_group: None,
         runtime_dir: "/no/base/one".into(),
         terminal: Terminal::Detached,
+        observe: Observe::Nothing(String::new()),
     })
 }
 

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringfence_sandbox::{Compatibility, Filesystem, LaunchOptions, Listed, Spec, Terminal};
+use ringfence_sandbox::{
+    Compatibility, Filesystem, LaunchOptions, Listed, Observe, Spec, Terminal,
+};
 use serde_json::Value;
 
 /// `nobody`, whom every system has.
@@ -126,6 +128,7 @@ impl Scene {
             run_as_group: None,
             runtime_dir: self.path("base/one"),
             terminal: Terminal::Detached,
+            observe: Observe::Nothing("no data plane".to_owned()),
         }
     }
 

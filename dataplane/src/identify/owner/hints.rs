@@ -8,7 +8,7 @@
 
 use std::sync::PoisonError;
 
-use super::process::Met;
+use super::super::process::Met;
 
 #[expect(
     clippy::disallowed_types,

@@ -386,8 +386,7 @@ fn the_cost_does_not_grow_with_the_descriptors_of_the_callers_kind() {
     let caller = world.identify(&connection).unwrap();
     let inode = world
         .lookup
-        .diag
-        .find(connection.client, connection.proxy)
+        .inode(connection.client, connection.proxy)
         .unwrap();
     let hint = Hint {
         pid: caller.pid,
@@ -414,8 +413,7 @@ fn a_hint_is_looked_at_and_never_believed() {
     let caller = world.identify(&connection).unwrap();
     let inode = world
         .lookup
-        .diag
-        .find(connection.client, connection.proxy)
+        .inode(connection.client, connection.proxy)
         .unwrap();
     let looked_at = |hint: Hint| {
         let mut scan = Scan::new(world.proc(), hint);

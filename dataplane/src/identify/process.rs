@@ -1,6 +1,6 @@
 //! A process as the sandbox's own `/proc` shows it: parent, start time, executable, descriptors.
 //!
-//! It exists apart from `owner.rs` because it only reads. An open `/proc/PID` is bound to that process and not to the
+//! It exists apart from `owner.rs` and `lineage.rs` because it only reads. An open `/proc/PID` is bound to that process and not to the
 //! number: after its end every read fails, so a reused number is never taken for it.
 //!
 //! What a link shows: the kernel writes the target of `/proc/PID/exe` as a path from the root of the mount namespace
@@ -18,7 +18,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, read};
 
-use super::super::exe::Fingerprint;
+use super::exe::Fingerprint;
 
 /// A process that has a program.
 pub(super) struct Process {
@@ -40,8 +40,8 @@ pub(super) struct Program {
 
 /// From `/proc/PID/stat`.
 #[derive(Debug, PartialEq, Clone, Copy)]
-struct State {
-    parent: u32,
+pub(super) struct State {
+    pub(super) parent: u32,
     start_ticks: u64,
 }
 
@@ -117,10 +117,7 @@ impl Process {
 
     /// Arguments, each ended by NUL, at most 4 KiB of them; empty when they cannot be read.
     pub(super) fn cmdline(&self) -> Vec<u8> {
-        let mut buf = [0; CMDLINE_BYTES_MAX];
-        let count = read_file(self.directory.as_fd(), c"cmdline", &mut buf).unwrap_or(0);
-        // It lives as long as the connection, and is a few dozen bytes mostly.
-        buf.get(..count).unwrap_or_default().to_vec()
+        read_cmdline(self.directory.as_fd())
     }
 
     /// Whether the descriptor `number` of the process is the socket. `false` says nothing of its other descriptors.
@@ -304,10 +301,17 @@ fn each_number(
     Ok(())
 }
 
-fn read_state(process: BorrowedFd<'_>) -> Result<State, ReadError> {
+pub(super) fn read_state(process: BorrowedFd<'_>) -> Result<State, ReadError> {
     let mut buf = [0; 1_024];
     let count = read_file(process, c"stat", &mut buf)?;
     parse_state(buf.get(..count).unwrap_or_default()).ok_or(ReadError::Hidden)
+}
+
+pub(super) fn read_cmdline(process: BorrowedFd<'_>) -> Vec<u8> {
+    let mut buf = [0; CMDLINE_BYTES_MAX];
+    let count = read_file(process, c"cmdline", &mut buf).unwrap_or(0);
+    // It lives as long as the connection, and is a few dozen bytes mostly.
+    buf.get(..count).unwrap_or_default().to_vec()
 }
 
 /// proc_pid_stat(5). The name in parentheses is the process's own and may hold anything, so fields are counted from the
@@ -326,7 +330,7 @@ fn parse_state(stat: &[u8]) -> Option<State> {
 }
 
 /// `None` for a zombie: it has no program any more.
-fn read_program(process: BorrowedFd<'_>) -> Result<Option<Program>, ReadError> {
+pub(super) fn read_program(process: BorrowedFd<'_>) -> Result<Option<Program>, ReadError> {
     let mut buf = [0; 4_096];
     let count = match readlinkat_raw(process, c"exe", &mut buf[..]) {
         Ok(count) => count,
@@ -379,7 +383,11 @@ fn exists(process: BorrowedFd<'_>, path: &[u8]) -> bool {
     .is_ok()
 }
 
-fn read_file(process: BorrowedFd<'_>, name: &CStr, buf: &mut [u8]) -> Result<usize, ReadError> {
+pub(super) fn read_file(
+    process: BorrowedFd<'_>,
+    name: &CStr,
+    buf: &mut [u8],
+) -> Result<usize, ReadError> {
     let file = openat(
         process,
         name,

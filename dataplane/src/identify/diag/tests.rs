@@ -39,7 +39,8 @@ fn only_the_exact_tuple_is_an_answer() {
         (answer(1, 1, CLIENT, PROXY, 7), None),
     ];
     for (message, expected) in table {
-        assert_eq!(inode(&message, CLIENT, PROXY), expected);
+        let found = found(&message, CLIENT, PROXY);
+        assert_eq!(found.and_then(Found::inode), expected);
     }
 }
 
@@ -48,9 +49,27 @@ fn only_the_exact_tuple_is_an_answer() {
 fn a_cut_answer_is_none() {
     let whole = answer(AF_INET, 1, CLIENT, PROXY, 7);
     for len in 0..whole.len() {
-        assert_eq!(inode(&whole[..len], CLIENT, PROXY), None);
+        assert_eq!(found(&whole[..len], CLIENT, PROXY), None);
     }
     let mut error = whole;
     error[4] = 2;
-    assert_eq!(inode(&error, CLIENT, PROXY), None);
+    assert_eq!(found(&error, CLIENT, PROXY), None);
+}
+
+/// TR-046: a socket that is still trying made no connection, and one that was closed after it did.
+#[test]
+fn only_a_socket_that_connected_has_a_cookie() {
+    for (state, connected) in [
+        (1, true),
+        (2, false),
+        (3, false),
+        (4, true),
+        (6, true),
+        (7, false),
+    ] {
+        let mut message = answer(AF_INET, state, CLIENT, PROXY, 0);
+        message[60..68].copy_from_slice(&9_u64.to_ne_bytes());
+        let cookie = found(&message, CLIENT, PROXY).and_then(Found::cookie_of_connected);
+        assert_eq!(cookie, connected.then_some(9), "state {state}");
+    }
 }

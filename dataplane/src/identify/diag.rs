@@ -1,52 +1,66 @@
-//! A connection's four-tuple to the inode of its client socket: one exact question to the kernel, never a dump.
+//! A connection's four-tuple to its client socket: one exact question to the kernel, never a dump.
 //!
-//! It exists apart from `owner.rs` because it is a wire format, `sock_diag(7)`, in and out. The netlink socket was made
+//! It exists apart from `owner.rs` and `observed.rs`, which ask, because it is a wire format, `sock_diag(7)`, in and out. The netlink socket was made
 //! in the sandbox's network namespace and sees that namespace only, so the same port elsewhere cannot answer.
 //!
-//! Invariant: an inode is given only when the answer names exactly the tuple asked for. The kernel falls back to a
+//! Invariant: a socket is given only when the answer names exactly the tuple asked for. The kernel falls back to a
 //! listener when there is no such connection; that is not an answer.
 
+use std::cell::Cell;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-#[expect(
-    clippy::disallowed_types,
-    reason = "for helper threads; a worker never comes here"
-)]
-type Lock<T> = std::sync::Mutex<T>;
-
 /// The netlink socket. One question is under way at a time.
 pub(super) struct Diag {
-    socket: Lock<OwnedFd>,
-    sequence: AtomicU32,
+    socket: OwnedFd,
+    sequence: Cell<u32>,
+}
+
+/// The client's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    inode: u32,
+    cookie: u64,
+    state: u8,
+}
+
+impl Found {
+    /// `None` when it was closed by its last holder, or belongs to a handshake that nobody holds yet.
+    pub(super) fn inode(self) -> Option<u32> {
+        (self.inode != 0).then_some(self.inode)
+    }
+
+    /// The number that the kernel gives to this socket and never to another. `None` when no connection was made by it:
+    /// it is still trying.
+    pub(super) fn cookie_of_connected(self) -> Option<u64> {
+        CONNECTED.contains(&self.state).then_some(self.cookie)
+    }
 }
 
 impl Diag {
     pub(super) fn new(socket: OwnedFd) -> Diag {
         Diag {
-            socket: Lock::new(socket),
-            sequence: AtomicU32::new(1),
+            socket,
+            sequence: Cell::new(1),
         }
     }
 
-    /// The inode of the socket that is connected from `client` to `proxy`. `None` when there is none, or when no
-    /// process can hold it any more.
-    pub(super) fn find(&self, client: SocketAddrV4, proxy: SocketAddrV4) -> Option<u32> {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+    /// The socket that is connected from `client` to `proxy`. Two system calls, which never wait.
+    pub(super) fn find(&self, client: SocketAddrV4, proxy: SocketAddrV4) -> Option<Found> {
+        let sequence = self.sequence.get();
+        self.sequence.set(sequence.wrapping_add(1));
         let question = question(sequence, client, proxy);
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        send(socket.as_fd(), &question, SendFlags::empty()).ok()?;
+        let socket = self.socket.as_fd();
+        send(socket, &question, SendFlags::empty()).ok()?;
         let mut buf = [0; ANSWER_BYTES_MAX];
         // The kernel has answered when `send` returns. What an earlier, given up question left is passed over.
         for _ in 0..ANSWERS_MAX {
-            let (count, _) = recv(socket.as_fd(), &mut buf[..], RecvFlags::DONTWAIT).ok()?;
+            let (count, _) = recv(socket, &mut buf[..], RecvFlags::DONTWAIT).ok()?;
             let message = buf.get(..count)?;
             if number(message, 8)? == sequence {
-                return inode(message, client, proxy);
+                return found(message, client, proxy);
             }
         }
         None
@@ -77,7 +91,7 @@ fn question(sequence: u32, client: SocketAddrV4, proxy: SocketAddrV4) -> [u8; 72
 }
 
 /// Reads `nlmsghdr` and `inet_diag_msg`.
-fn inode(message: &[u8], client: SocketAddrV4, proxy: SocketAddrV4) -> Option<u32> {
+fn found(message: &[u8], client: SocketAddrV4, proxy: SocketAddrV4) -> Option<Found> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     if kind != SOCK_DIAG_BY_FAMILY {
         return None;
@@ -93,8 +107,13 @@ fn inode(message: &[u8], client: SocketAddrV4, proxy: SocketAddrV4) -> Option<u3
         && port(22)? == proxy.port()
         && is_address(family, message.get(24..40)?, client)
         && is_address(family, message.get(40..56)?, proxy);
-    // Inode 0: closed by its last holder, or a handshake that nobody holds yet.
-    number(message, 84).filter(|inode| is_tuple && *inode != 0)
+    let cookie = u64::from_ne_bytes(message.get(60..68)?.try_into().ok()?);
+    let inode = number(message, 84)?;
+    is_tuple.then_some(Found {
+        inode,
+        cookie,
+        state,
+    })
 }
 
 /// A dual-stack socket shows an IPv4 connection as v4-mapped.
@@ -118,6 +137,8 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const TCP_LISTEN: u8 = 10;
+/// ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING.
+const CONNECTED: [u8; 7] = [1, 4, 5, 6, 8, 9, 11];
 const ANSWER_BYTES_MAX: usize = 1_024;
 const ANSWERS_MAX: usize = 16;
 
