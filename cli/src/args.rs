@@ -90,6 +90,8 @@ pub(crate) enum PolicyVerb {
     Check(CheckArgs),
     /// Say what a policy decides, and why; no packet is sent
     Explain(ExplainArgs),
+    /// Hold a policy against a table of expected verdicts
+    Test(TestArgs),
 }
 
 #[derive(Args)]
@@ -125,12 +127,28 @@ pub(crate) struct ExplainArgs {
     /// An address the host resolves to; given, the address classes are judged too
     #[arg(long, value_name = "ADDR")]
     pub(crate) ip: Vec<IpAddr>,
+    /// Ask as plain HTTP through the forward proxy, not as a tunnel
+    #[arg(long)]
+    pub(crate) forward: bool,
+    /// Show every Rego rule that has a value
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// Method of a request on an inspected endpoint
     #[arg(long, requires = "path")]
     pub(crate) method: Option<String>,
     /// Path of a request on an inspected endpoint
     #[arg(long, requires = "method")]
     pub(crate) path: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct TestArgs {
+    /// Tables (YAML); each names its policy
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use policy::document::Binary;
+use policy::pattern::Glob;
 use policy::{Loaded, Policy, PolicyDocument, Problems, Routes};
 
 use crate::args::RunArgs;
@@ -78,16 +80,45 @@ pub(crate) fn routes(args: &RunArgs) -> Result<Routes, InputError> {
         .map_err(|problems| InputError::File(list(&problems)))
 }
 
-/// Compiles; an exact binary pattern that is a symbolic link also stands for its target (IDN-8).
-pub(crate) fn compile(document: PolicyDocument) -> Policy {
-    use std::os::unix::ffi::OsStringExt;
-    Policy::compile_with_links(document, &|path| {
-        let target = std::fs::canonicalize(path).ok()?;
-        (target != Path::new(path)).then(|| target.into_os_string().into_vec().into_boxed_slice())
-    })
+/// The document with the targets of its symbolic links written out, as `compile` sees it.
+pub(crate) fn with_links(mut document: PolicyDocument) -> PolicyDocument {
+    for policy in document.network_policies.values_mut() {
+        add_targets(&mut policy.binaries);
+    }
+    if let Some(binaries) = document
+        .inference
+        .as_mut()
+        .and_then(|section| section.binaries.as_mut())
+    {
+        add_targets(binaries);
+    }
+    document
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn add_targets(binaries: &mut Vec<Binary>) {
+    let target = |binary: &Binary| {
+        let target = link_target(binary.path.as_str()).filter(|_| binary.path.is_literal())?;
+        let path = Glob::new(&String::from_utf8(target.into()).ok()?);
+        // A star in a file's name cannot be written as a pattern; nobody is told of such a target.
+        path.is_literal().then_some(Binary { path })
+    };
+    let targets: Vec<Binary> = binaries.iter().filter_map(target).collect();
+    binaries.extend(targets);
+}
+
+fn link_target(path: &str) -> Option<Box<[u8]>> {
+    use std::os::unix::ffi::OsStringExt;
+    let target = std::fs::canonicalize(path).ok()?;
+    (target != Path::new(path)).then(|| target.into_os_string().into_vec().into_boxed_slice())
+}
+
+/// Compiles; an exact binary pattern that is a symbolic link also stands for its target (IDN-8).
+pub(crate) fn compile(document: PolicyDocument) -> Policy {
+    Policy::compile_with_links(document, &link_target)
+}
+
+/// Reads a text file.
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

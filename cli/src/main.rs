@@ -28,5 +28,6 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Policy(PolicyVerb::Check(args)) => policy::check(&args),
         Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&args),
+        Verb::Policy(PolicyVerb::Test(args)) => policy::test(&args),
     }
 }

@@ -2,6 +2,8 @@
 
 mod check;
 mod explain;
+mod test;
 
 pub(crate) use check::check;
 pub(crate) use explain::explain;
+pub(crate) use test::test;

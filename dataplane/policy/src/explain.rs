@@ -1,40 +1,34 @@
-//! Why a connection or a request is allowed or denied, in the order of the checks (CLI-17).
+//! Why a connection or a request is allowed or denied, in the order of the checks, and what was
+//! missing when it is denied (CLI-17).
 //!
-//! Apart from `decide` because it answers people: it asks the Rego rules for the verdict and the
-//! document for the details. Invariant: nothing is looked up; addresses are judged only when the
-//! asker names them.
+//! Apart from `answer` because it speaks to people: the verdict is the table's, the Rego rules are
+//! asked the same and must agree, and the document gives the details. Invariant: an explanation never
+//! says other than what the gate would do; where table and rules differ there is none.
 
+mod agree;
+mod fix;
+mod near;
 mod print;
 mod query;
 #[cfg(test)]
 mod tests;
 mod words;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use wire::Authority;
 
-use crate::address::{self, Class, SPECIAL_NAME, Site, special_name};
-use crate::caller::Caller;
+pub use crate::answer::{Entry, Outcome, Question, RequestLine};
+pub use fix::Fix;
+
+use crate::address::{Class, Site};
+use crate::answer::{Answer, Stage, answer};
 use crate::compile::Policy;
-use crate::decide;
-use crate::decision::{Decision, ENDPOINT_NOT_ALLOWED, NO_NETWORK_POLICIES};
-use crate::document::PolicyDocument;
-use crate::rego::{self, Inspection, Reference, ReferenceError};
+use crate::rego::{Reference, ReferenceError};
+use crate::source::Loaded;
 
-/// What is asked.
-#[derive(Debug)]
-pub struct Question<'q> {
-    /// Who; `Caller::from_paths` makes one.
-    pub caller: Caller,
-    /// Where to.
-    pub target: Authority,
-    /// Method and origin-form target of a request.
-    pub request: Option<(&'q str, &'q str)>,
-    /// The answer a name server would give; nothing is looked up.
-    pub addresses: Option<&'q [IpAddr]>,
-}
+pub(crate) use agree::agree;
 
 /// The answer, for people (`Display`) and programs (`Serialize`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,20 +45,17 @@ pub struct Explanation {
     pub inspected: bool,
     /// In order; the first that fails is the last.
     pub checks: Vec<Check>,
+    /// The entry that decided, where one did.
+    pub matched: Option<Matched>,
+    /// On a denial: the entries that nearly matched, the nearest first.
+    pub near: Vec<Near>,
+    /// On a denial: lines of policy that would allow it, where lines can.
+    pub remedy: Option<Fix>,
     /// One entry for each address that was asked about.
     pub addresses: Vec<Judged>,
-}
-
-/// Allowed or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It goes through.
-    Allow,
-    /// It goes through and is recorded as `audit` (L7-9).
-    Audit,
-    /// It is refused.
-    Deny,
+    /// Every Rego rule that has a value, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Vec<Rule>>,
 }
 
 /// One check and what it found.
@@ -78,6 +69,30 @@ pub struct Check {
     pub detail: String,
 }
 
+/// The entry that decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Matched {
+    /// Its path, as problems spell it.
+    pub path: String,
+    /// Its line.
+    pub line: Option<u32>,
+    /// What it says.
+    pub detail: String,
+}
+
+/// An entry that nearly allowed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Near {
+    /// Key of its policy.
+    pub policy: String,
+    /// Its path, as problems spell it.
+    pub path: String,
+    /// Its line.
+    pub line: Option<u32>,
+    /// What it says, and what differs.
+    pub missing: String,
+}
+
 /// One address and its class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judged {
@@ -87,266 +102,152 @@ pub struct Judged {
     pub class: &'static str,
 }
 
+/// One Rego rule and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Name of the rule in package `ringfence.sandbox`.
+    pub rule: String,
+    /// Its value.
+    pub value: serde_json::Value,
+}
+
+/// Whether the Rego rules are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// Yes.
+    Shown,
+    /// No.
+    Hidden,
+}
+
+/// Why there is no explanation.
+#[derive(Debug)]
+pub enum ExplainError {
+    /// The Rego engine refused the rules or the data.
+    Rules(ReferenceError),
+    /// Table and rules answer differently: a fault of ringfence, which must not be talked over.
+    Disagreement {
+        /// What the table says, which is what the gate would do.
+        table: String,
+        /// What the rules say.
+        rules: String,
+    },
+}
+
 /// Answers a question.
 ///
 /// # Errors
-/// When the Rego engine refuses the rules or the data.
+/// When the Rego rules cannot be asked, or answer otherwise than the table.
 pub fn explain(
-    document: &PolicyDocument,
-    question: &Question<'_>,
-) -> Result<Explanation, ReferenceError> {
-    let mut walk = Walk {
-        explanation: Explanation::begin(question),
+    loaded: &Loaded,
+    question: &Question,
+    trace: Trace,
+) -> Result<Explanation, ExplainError> {
+    let policy = Policy::compile(loaded.document.clone());
+    let mut reference = Reference::new(&loaded.document).map_err(ExplainError::Rules)?;
+    explain_by(loaded, &policy, &mut reference, question, trace)
+}
+
+/// The same, with table and rules already made.
+pub(crate) fn explain_by(
+    loaded: &Loaded,
+    policy: &Policy,
+    reference: &mut Reference,
+    question: &Question,
+    trace: Trace,
+) -> Result<Explanation, ExplainError> {
+    let answer = answer(policy, question);
+    agree(reference, question, &answer)?;
+    let judged = |addr: &IpAddr| Judged {
+        address: *addr,
+        class: class_name(Site::default().classify(*addr)),
     };
+    let inspected = |answer: &Answer| {
+        let connection = answer.connection.as_ref();
+        connection.is_some_and(|connection| connection.inspection.is_some())
+    };
+    let addresses = question.addresses.as_deref().unwrap_or_default();
+    Ok(Explanation {
+        verdict: answer.outcome,
+        policy: answer.policy.clone(),
+        code: answer.code.map(wire::Code::as_str),
+        reason: (!answer.reason.is_empty()).then(|| answer.reason.clone()),
+        inspected: inspected(&answer),
+        checks: checks(loaded, question, &answer),
+        matched: near::matched(loaded, question, &answer),
+        near: near::near(loaded, question, &answer),
+        remedy: fix::remedy(loaded, question, &answer),
+        addresses: addresses.iter().map(judged).collect(),
+        trace: (trace == Trace::Shown).then(|| traced(reference)),
+    })
+}
+
+/// Every check up to the one that failed.
+fn checks(loaded: &Loaded, question: &Question, answer: &Answer) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for stage in stages(question, answer) {
+        let failed = answer.failed == Some(stage);
+        let outcome = match (failed, stage, answer.outcome) {
+            (true, _, _) => Outcome::Deny,
+            (false, Stage::Request, Outcome::Audit) => Outcome::Audit,
+            (false, _, _) => Outcome::Allow,
+        };
+        let detail = words::detail(stage, loaded, question, answer);
+        let check = words::name(stage);
+        checks.push(Check {
+            check,
+            outcome,
+            detail,
+        });
+        if failed {
+            break;
+        }
+        if stage == Stage::Binary && answer.failed != Some(Stage::SpecialName) {
+            checks.push(Check {
+                check: "inspection",
+                outcome: Outcome::Allow,
+                detail: words::inspection(answer).to_owned(),
+            });
+        }
+    }
+    checks
+}
+
+/// The checks of this question, in order; those that only speak up when they fail are left out unless
+/// they did.
+fn stages(question: &Question, answer: &Answer) -> Vec<Stage> {
     if question.target.host.is_inference() {
-        walk.inference(document, question);
-    } else {
-        let mut reference = Reference::new(document)?;
-        // `None` ends the walk at the check that failed.
-        let _: Option<()> = walk.connection(document, question, &mut reference);
+        return vec![Stage::Inference, Stage::InferenceBinaries];
     }
-    Ok(walk.explanation)
+    let inspected = answer
+        .connection
+        .as_ref()
+        .is_some_and(|connection| connection.inspection.is_some());
+    let judged = inspected && question.request.is_some();
+    let quiet = |stage: Stage| answer.failed == Some(stage);
+    let mut stages = vec![Stage::NetworkPolicies, Stage::Endpoint, Stage::Binary];
+    let request = [
+        quiet(Stage::Path).then_some(Stage::Path),
+        judged.then_some(Stage::Request),
+    ];
+    stages.extend(quiet(Stage::SpecialName).then_some(Stage::SpecialName));
+    match question.entry {
+        Entry::Tunnel => {
+            stages.push(Stage::Address);
+            stages.extend(request.into_iter().flatten());
+            stages.extend(quiet(Stage::RequestAddress).then_some(Stage::RequestAddress));
+        }
+        Entry::Forward => {
+            stages.extend(request.into_iter().flatten());
+            stages.extend([Stage::AllowedIps, Stage::Address, Stage::Private]);
+        }
+    }
+    stages
 }
 
-impl Explanation {
-    fn begin(question: &Question<'_>) -> Explanation {
-        let judged = |addr: &IpAddr| Judged {
-            address: *addr,
-            class: class_name(Site::default().classify(*addr)),
-        };
-        Explanation {
-            verdict: Outcome::Allow,
-            policy: None,
-            code: None,
-            reason: None,
-            inspected: false,
-            checks: Vec::new(),
-            addresses: question
-                .addresses
-                .unwrap_or_default()
-                .iter()
-                .map(judged)
-                .collect(),
-        }
-    }
-}
-
-/// The checks as they are made.
-struct Walk {
-    explanation: Explanation,
-}
-
-impl Walk {
-    fn connection(
-        &mut self,
-        document: &PolicyDocument,
-        question: &Question<'_>,
-        reference: &mut Reference,
-    ) -> Option<()> {
-        let Question { caller, target, .. } = question;
-        let verdict = reference.connect(caller, target);
-        let failed_at = match &verdict {
-            rego::Verdict::Deny { reason, policy } => {
-                self.explanation.policy.clone_from(policy);
-                Some(reason.as_str())
-            }
-            rego::Verdict::Allow { policy, inspection } => {
-                self.explanation.policy = Some(policy.clone());
-                self.explanation.inspected = *inspection == Inspection::Requests;
-                None
-            }
-            rego::Verdict::Audit => None,
-        };
-        let count = document.network_policies.len();
-        self.step(
-            "network_policies",
-            failed_at,
-            NO_NETWORK_POLICIES,
-            &format!("{count} in the policy"),
-        )?;
-        self.step(
-            "endpoint",
-            failed_at,
-            ENDPOINT_NOT_ALLOWED,
-            &words::endpoints(document, target),
-        )?;
-        let failure = failed_at.unwrap_or_default();
-        self.step(
-            "binary",
-            failed_at,
-            failure,
-            &words::binaries(document, question),
-        )?;
-        if special_name(&target.host) {
-            return self.fail(
-                "special_name",
-                "destination_denied",
-                SPECIAL_NAME,
-                "this name is never looked up",
-            );
-        }
-        self.pass(
-            "inspection",
-            if self.explanation.inspected {
-                "requests are judged one by one"
-            } else {
-                "none"
-            },
-        );
-        self.request(question, reference)?;
-        self.addresses(document, question)
-    }
-
-    fn request(&mut self, question: &Question<'_>, reference: &mut Reference) -> Option<()> {
-        let Some((method, origin_form)) = question.request.filter(|_| self.explanation.inspected)
-        else {
-            return Some(());
-        };
-        let (path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
-        let request = rego::Request {
-            method,
-            path,
-            query: query::decoded(query),
-        };
-        let asked = format!("{method} {path}");
-        match reference.request(&question.caller, &question.target, &request) {
-            rego::Verdict::Allow { policy, .. } => {
-                self.pass("request", &format!("{asked} is allowed by `{policy}`"));
-                self.explanation.policy = Some(policy);
-            }
-            rego::Verdict::Audit => {
-                let detail = format!(
-                    "{asked} is allowed by nothing and enforced by nobody: forwarded and recorded"
-                );
-                self.explanation.checks.push(Check {
-                    check: "request",
-                    outcome: Outcome::Audit,
-                    detail,
-                });
-                self.explanation.verdict = Outcome::Audit;
-            }
-            rego::Verdict::Deny { reason, policy } => {
-                self.explanation.policy = policy;
-                let detail = format!("{asked} not permitted by policy");
-                return self.fail("request", "policy_denied", &reason, &detail);
-            }
-        }
-        Some(())
-    }
-
-    /// The receipts themselves: what the data plane would do with this answer.
-    fn addresses(&mut self, document: &PolicyDocument, question: &Question<'_>) -> Option<()> {
-        let literal = question.target.host.literal().map(|addr| vec![addr]);
-        let Some(answer) = literal.as_deref().or(question.addresses) else {
-            self.pass("address", "not checked; nothing is looked up here");
-            return Some(());
-        };
-        let policy = Policy::compile(document.clone());
-        let (Decision::Tunnel(admitted) | Decision::Inspect(admitted)) =
-            decide::connect(&policy, &question.caller, &question.target)
-        else {
-            return self.fail(
-                "address",
-                "policy_denied",
-                "policy_evaluation_failed",
-                "table and rules disagree",
-            );
-        };
-        match address::verify(&admitted, answer) {
-            Ok(_) => {
-                self.pass(
-                    "address",
-                    &format!("{} may be dialled", words::list(answer.iter())),
-                );
-                Some(())
-            }
-            Err(denial) => {
-                let detail = format!("{} may not be dialled", words::list(answer.iter()));
-                self.fail("address", denial.code.as_str(), &denial.reason, &detail)
-            }
-        }
-    }
-
-    /// inference.local needs no network policy (INF-1).
-    fn inference(&mut self, document: &PolicyDocument, question: &Question<'_>) {
-        let ended = if question.target.port.number() == 443 {
-            self.pass(
-                "inference",
-                "inference.local is answered by ringfence itself; no network policy is needed",
-            );
-            match decide::infer(&Policy::compile(document.clone()), Ok(&question.caller)) {
-                Ok(_) => {
-                    self.pass("inference_binaries", "the caller may use it");
-                    Some(())
-                }
-                Err(denial) => self.fail(
-                    "inference_binaries",
-                    denial.code.as_str(),
-                    &denial.reason,
-                    "not listed",
-                ),
-            }
-        } else {
-            let reason = if document.network_policies.is_empty() {
-                NO_NETWORK_POLICIES
-            } else {
-                ENDPOINT_NOT_ALLOWED
-            };
-            self.fail(
-                "inference",
-                "policy_denied",
-                reason,
-                "inference.local is served on port 443 only",
-            )
-        };
-        debug_assert!(
-            ended.is_some() || self.explanation.verdict == Outcome::Deny,
-            "a failed check denies"
-        );
-    }
-
-    /// Passes unless the rules named `own` as their reason.
-    fn step(
-        &mut self,
-        check: &'static str,
-        reason: Option<&str>,
-        own: &str,
-        detail: &str,
-    ) -> Option<()> {
-        match reason {
-            Some(reason) if reason == own => self.fail(check, "policy_denied", reason, detail),
-            Some(_) | None => {
-                self.pass(check, detail);
-                Some(())
-            }
-        }
-    }
-
-    fn pass(&mut self, check: &'static str, detail: &str) {
-        self.explanation.checks.push(Check {
-            check,
-            outcome: Outcome::Allow,
-            detail: detail.to_owned(),
-        });
-    }
-
-    fn fail(
-        &mut self,
-        check: &'static str,
-        code: &'static str,
-        reason: &str,
-        detail: &str,
-    ) -> Option<()> {
-        self.explanation.checks.push(Check {
-            check,
-            outcome: Outcome::Deny,
-            detail: detail.to_owned(),
-        });
-        self.explanation.verdict = Outcome::Deny;
-        self.explanation.code = Some(code);
-        self.explanation.reason = (!reason.is_empty()).then(|| reason.to_owned());
-        None
-    }
+fn traced(reference: &mut Reference) -> Vec<Rule> {
+    let rules = reference.trace().into_iter();
+    rules.map(|(rule, value)| Rule { rule, value }).collect()
 }
 
 fn class_name(class: Class) -> &'static str {
@@ -357,3 +258,17 @@ fn class_name(class: Class) -> &'static str {
         Class::Metadata => "metadata",
     }
 }
+
+impl fmt::Display for ExplainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExplainError::Rules(error) => error.fmt(f),
+            ExplainError::Disagreement { table, rules } => write!(
+                f,
+                "the compiled policy answers `{table}` and the Rego rules answer `{rules}`: this is a fault in ringfence; please report it with the policy and the question"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ExplainError {}

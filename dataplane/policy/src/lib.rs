@@ -19,7 +19,9 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod answer;
 pub mod caller;
+pub mod cases;
 pub mod compile;
 pub mod decide;
 pub mod decision;

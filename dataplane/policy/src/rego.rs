@@ -169,6 +169,23 @@ impl Reference {
         })
     }
 
+    /// Every rule that has a value for the last question, by name; the sections of the policy are
+    /// left out.
+    pub fn trace(&mut self) -> Vec<(String, serde_json::Value)> {
+        let package = self.engine.eval_query(PACKAGE.to_owned(), false).ok();
+        let value = package.and_then(|found| {
+            let value = &found.result.first()?.expressions.first()?.value;
+            serde_json::to_value(value).ok()
+        });
+        let Some(serde_json::Value::Object(rules)) = value else {
+            return Vec::new();
+        };
+        let rules = rules.into_iter();
+        rules
+            .filter(|(name, _)| !SECTIONS.contains(&name.as_str()))
+            .collect()
+    }
+
     /// What went wrong when the last verdict was `policy_evaluation_failed`.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -214,6 +231,17 @@ impl Reference {
             .map_err(|error| Undefined(format!("{rule}: {error}")))
     }
 }
+
+/// Where the rules live.
+const PACKAGE: &str = "data.ringfence.sandbox";
+
+/// Rules that repeat the policy.
+const SECTIONS: &[&str] = &[
+    "filesystem_policy",
+    "landlock_policy",
+    "process_policy",
+    "inference_policy",
+];
 
 /// A rule gave no value, or not one of its kind.
 #[derive(Debug)]

@@ -36,6 +36,40 @@ impl fmt::Display for Explanation {
         for judged in &self.addresses {
             writeln!(f, "  {} is {}", judged.address, judged.class)?;
         }
+        if let Some(matched) = &self.matched {
+            let at = At(matched.line, &matched.path);
+            writeln!(f, "matched:\n  {at}: {}", matched.detail)?;
+        }
+        if !self.near.is_empty() {
+            writeln!(f, "nearly:")?;
+            for near in &self.near {
+                writeln!(f, "  {}: {}", At(near.line, &near.path), near.missing)?;
+            }
+        }
+        if let Some(remedy) = &self.remedy {
+            writeln!(f, "would allow it:")?;
+            for line in remedy.lines() {
+                writeln!(f, "  {line}")?;
+            }
+        }
+        if let Some(trace) = &self.trace {
+            writeln!(f, "rules that have a value:")?;
+            for rule in trace {
+                writeln!(f, "  {} = {}", rule.rule, rule.value)?;
+            }
+        }
         Ok(())
+    }
+}
+
+/// `line 7, network_policies.git`
+struct At<'a>(Option<u32>, &'a str);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(line) => write!(f, "line {line}, {}", self.1),
+            None => f.write_str(self.1),
+        }
     }
 }

@@ -34,6 +34,11 @@ impl Places {
         self.position(path).map(|at| at.line)
     }
 
+    /// Whether the path itself is in the text.
+    pub fn has(&self, path: &str) -> bool {
+        self.at.contains_key(path)
+    }
+
     /// Every path of the document, in byte order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.at.keys().map(String::as_str)
