@@ -33,6 +33,14 @@ pub fn inside() -> PathBuf {
     path
 }
 
+/// The program that wants to be taken for another one (`ringfence-impostor`).
+///
+/// # Panics
+/// When it was not built.
+pub fn impostor() -> PathBuf {
+    inside().with_file_name("ringfence-impostor")
+}
+
 /// Cargo's target directory.
 pub fn target_dir() -> PathBuf {
     profile_dir()
