@@ -67,7 +67,8 @@ impl Seen {
             Mode::empty(),
         )?;
         let open = |name, flags| openat(&directory, name, flags | OFlags::CLOEXEC, Mode::empty());
-        let memory = open(c"mem", OFlags::RDONLY)?;
+        // A process that said it may not be dumped shows its `mem` to root alone; its `maps` are bound to the same.
+        let memory = open(c"mem", OFlags::RDONLY).or_else(|_| open(c"maps", OFlags::RDONLY))?;
         let program = process::read_program(directory.as_fd())?.ok_or(ReadError::Ended)?;
         let executable = open(c"exe", OFlags::PATH)?;
         let state = process::read_state(directory.as_fd())?;
@@ -110,7 +111,10 @@ impl Seen {
 
     /// The process runs the program it ran, and its file is what it was.
     pub(super) fn is_unchanged(&self) -> bool {
-        let is_alive = pread(&self.memory, &mut [0_u8; 1][..], 0) == Err(Errno::IO);
+        let is_alive = matches!(
+            pread(&self.memory, &mut [0_u8; 1][..], 0),
+            Err(Errno::IO) | Ok(1..)
+        );
         is_alive
             && fstat(&self.executable)
                 .is_ok_and(|stat| Fingerprint::of(&stat) == Some(self.program.fingerprint))
