@@ -90,6 +90,8 @@ pub(crate) enum PolicyVerb {
     Check(CheckArgs),
     /// Say what a policy decides, and why; no packet is sent
     Explain(ExplainArgs),
+    /// Say what a second policy opens and closes compared with a first
+    Diff(DiffArgs),
     /// Hold a policy against a table of expected verdicts
     Test(TestArgs),
 }
@@ -139,6 +141,19 @@ pub(crate) struct ExplainArgs {
     /// Path of a request on an inspected endpoint
     #[arg(long, requires = "method")]
     pub(crate) path: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args)]
+pub(crate) struct DiffArgs {
+    /// The first policy (YAML)
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The second policy (YAML)
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

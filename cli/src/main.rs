@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Policy(PolicyVerb::Check(args)) => policy::check(&args),
         Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&args),
+        Verb::Policy(PolicyVerb::Diff(args)) => policy::diff(&args),
         Verb::Policy(PolicyVerb::Test(args)) => policy::test(&args),
     }
 }

@@ -25,6 +25,7 @@ pub mod cases;
 pub mod compile;
 pub mod decide;
 pub mod decision;
+pub mod diff;
 pub mod document;
 pub mod explain;
 pub mod lint;

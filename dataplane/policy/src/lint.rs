@@ -6,7 +6,7 @@
 //! taken out and no verdict changes; `tests` takes it out of random policies and compares. Where a
 //! search gives up, nothing is said.
 
-mod cover;
+pub(crate) mod cover;
 mod endpoints;
 mod requests;
 #[cfg(test)]

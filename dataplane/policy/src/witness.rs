@@ -10,7 +10,7 @@ mod domain;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 
 pub(crate) use domain::Domain;
@@ -63,9 +63,32 @@ pub(crate) fn covered(domain: Domain, include: &[&Glob], cover: &[&Glob]) -> boo
     !likely.is_empty() && find(domain, include, &likely) == Search::Nothing
 }
 
+/// One witness for each set of globs that some text of the domain matches together, as flags in the
+/// order of `globs`; shortest first.
+pub(crate) fn classes(domain: Domain, globs: &[&Glob]) -> Classes {
+    let mut found: BTreeMap<Vec<bool>, Vec<u8>> = BTreeMap::new();
+    let extent = explore(domain, globs, 0, |matched, text| {
+        if !found.contains_key(matched) {
+            found.insert(matched.to_vec(), text());
+        }
+        ControlFlow::Continue(())
+    });
+    let mut witnesses: Vec<Vec<u8>> = found.into_values().collect();
+    witnesses.sort_by(|one, other| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
+    Classes { witnesses, extent }
+}
+
+/// What `classes` found.
+pub(crate) struct Classes {
+    /// One text a class.
+    pub(crate) witnesses: Vec<Vec<u8>>,
+    /// Whether there may be classes beyond these.
+    pub(crate) extent: Extent,
+}
+
 /// Whether every state was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
+pub(crate) enum Extent {
     /// Yes.
     Whole,
     /// The search was ended by `STATES_MAX`.

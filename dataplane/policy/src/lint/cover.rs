@@ -11,7 +11,7 @@ use crate::pattern::{Glob, HostPattern};
 use crate::witness::{self, Domain};
 
 /// Every host of `inner` is one of `outer`.
-pub(super) fn host(outer: &HostPattern, inner: &HostPattern) -> bool {
+pub(crate) fn host(outer: &HostPattern, inner: &HostPattern) -> bool {
     match (outer, inner) {
         (_, HostPattern::Exact(name)) => outer.matches(name),
         (HostPattern::Exact(_), HostPattern::OneLabel(_) | HostPattern::AnyLabels(_)) => false,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use wire::{CanonicalPath, Slashes};
 
-use super::{Domain, Search, covered, find};
+use super::{Domain, Extent, Search, classes, covered, find};
 use crate::pattern::Glob;
 
 fn globs(texts: &[&str]) -> Vec<Glob> {
@@ -74,6 +74,20 @@ fn one_glob_covers_another_when_no_text_tells_them_apart() {
     );
     let (inner, outer) = (Glob::new("/repos/*/issues"), Glob::new("/repos/**"));
     assert!(covered(PLAIN, &[&inner], &[&outer]) && !covered(PLAIN, &[&outer], &[&inner]));
+}
+
+#[test]
+fn every_combination_of_overlapping_globs_has_one_witness() {
+    let globs = globs(&["/a/*", "/*/b"]);
+    let all: Vec<&Glob> = globs.iter().collect();
+    let found = classes(PLAIN, &all);
+    assert_eq!(found.extent, Extent::Whole);
+    let texts: Vec<String> = found
+        .witnesses
+        .into_iter()
+        .map(|text| String::from_utf8(text).unwrap())
+        .collect();
+    assert_eq!(texts, ["/", "/a/", "/a/b", "/x/b"]);
 }
 
 proptest! {
