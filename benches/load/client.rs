@@ -4,8 +4,10 @@
 //! time. Every answer is checked, and what fails is counted and named.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
+use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use tokio::task::LocalSet;
 
 use crate::scenario::Kind;
 use crate::tally::{Spread, Tally};
-use crate::{Outcome, chat, origin, plain, stage};
+use crate::{Outcome, chat, origin, plain, stage, sys};
 
 /// This process.
 pub(crate) const ROLE: &str = "__load";
@@ -31,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) authority: String,
     /// Open and silent all the while.
     pub(crate) idle: usize,
+    /// Other processes in the pid namespace of the load; it has twice as many files open itself.
+    pub(crate) crowd: usize,
     pub(crate) warm_ms: u64,
     pub(crate) run_ms: u64,
 }
@@ -42,8 +46,25 @@ pub(crate) fn say(line: &str) -> Outcome<()> {
     Ok(out.flush()?)
 }
 
+/// A load whose calls of connect(2) are told. The other is [`UNSEEN`].
+pub(crate) const SEEN: &str = "seen";
+
+/// A load that connects as any process does.
+pub(crate) const UNSEEN: &str = "unseen";
+
 /// Does the jobs on standard input until it ends.
-pub(crate) fn run() -> Outcome<()> {
+pub(crate) fn run(load: &str) -> Outcome<()> {
+    // Kept open: the gate takes a copy.
+    let _calls = if load == SEEN {
+        let calls = sys::observe_connects()?;
+        say(&format!(
+            "calls {}",
+            std::os::fd::AsRawFd::as_raw_fd(&calls)
+        ))?;
+        Some(calls)
+    } else {
+        None
+    };
     say("ready")?;
     for line in std::io::stdin().lock().lines() {
         let job: Job = serde_json::from_str(&line?)?;
@@ -60,6 +81,7 @@ pub(crate) fn run() -> Outcome<()> {
 async fn work(job: Job) -> Outcome<Tally> {
     let (job, count) = (Rc::new(job), Rc::new(Count::new()));
     let trust = Rc::new(chat::Trust::of(&job)?);
+    let crowd = Crowd::of(job.crowd)?;
     let mut idle = Vec::with_capacity(job.idle);
     for _ in 0..job.idle {
         let target = stage::origin(origin::ECHO).to_string();
@@ -71,6 +93,7 @@ async fn work(job: Job) -> Outcome<Tally> {
             loop {
                 let ended = match job.kind {
                     Kind::SetUp => plain::set_ups(&job, &count).await,
+                    Kind::Fresh => plain::fresh(&job, &count),
                     Kind::Pull => plain::pull(&job, &count).await,
                     Kind::PingPong => plain::ping_pong(&job, &count).await,
                     Kind::Chat(ref chat) => chat::talk(&job, chat, &trust, &count).await,
@@ -88,8 +111,39 @@ async fn work(job: Job) -> Outcome<Tally> {
     count.begin();
     tokio::time::sleep(Duration::from_millis(job.run_ms)).await;
     let tally = count.tally();
-    drop(idle);
+    drop((idle, crowd));
     Ok(tally)
+}
+
+/// Processes that are there and do nothing, and files that are open.
+struct Crowd {
+    processes: Vec<Child>,
+    _files: Vec<File>,
+}
+
+impl Crowd {
+    fn of(count: usize) -> Outcome<Crowd> {
+        let processes = (0..count)
+            .map(|_| Command::new("sleep").arg("600").spawn())
+            .collect::<Result<_, _>>()?;
+        let files = (0..2 * count)
+            .map(|_| File::open("/dev/null"))
+            .collect::<Result<_, _>>()?;
+        Ok(Crowd {
+            processes,
+            _files: files,
+        })
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            // One that has ended by itself is gone as well.
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
 }
 
 /// Counts what happens in the measured time.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::client::Job;
+use crate::client::{self, Job};
 use crate::cpu::{self, Threads};
 use crate::report::{self, Measured, Report};
 use crate::scenario::{Kind, SUITE, Scenario, Way};
@@ -127,30 +127,30 @@ struct World {
     copy: Process,
     splice: Process,
     gate: Process,
-    /// Starts the load, whose lines come through it.
-    cell: Process,
-    load_process: u32,
+    /// The load that goes through the gate as a sandbox does.
+    seen: Load,
+    /// The load that goes all other ways.
+    unseen: Load,
 }
 
 impl World {
     fn start(directory: &Path) -> Outcome<World> {
         let text = directory.display().to_string();
         let origin = Process::start(&[origin::ROLE, &text], directory)?.ready()?;
-        let mut cell = Process::start(&[cell::ROLE], directory)?;
-        let init = cell.hear()?;
-        let cell = cell.ready()?;
+        let seen = Load::start(client::SEEN, directory)?;
+        let unseen = Load::start(client::UNSEEN, directory)?;
         let copy_port = relay::COPY_PORT.to_string();
         let splice_port = relay::SPLICE_PORT.to_string();
-        let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"))?;
         Ok(World {
             copy: Process::start(&[relay::ROLE, &copy_port, relay::COPY], directory)?.ready()?,
             splice: Process::start(&[relay::ROLE, &splice_port, relay::SPLICE], directory)?
                 .ready()?,
-            gate: Process::start(&[gate::ROLE, &init, &text], directory)?.ready()?,
-            load_process: children.trim().parse()?,
+            gate: Process::start(&[gate::ROLE, &seen.name, &unseen.name, &text], directory)?
+                .ready()?,
             directory: directory.to_owned(),
             origin,
-            cell,
+            seen,
+            unseen,
         })
     }
 
@@ -161,6 +161,7 @@ impl World {
             Way::RelayCopy => (self.copy.id(), Some(relay::COPY_PORT), origin::CA_FILE),
             Way::RelaySplice => (self.splice.id(), Some(relay::SPLICE_PORT), origin::CA_FILE),
             Way::Gate => (self.gate.id(), Some(gate::PORT), gate::CA_FILE),
+            Way::GateUnseen => (self.gate.id(), Some(gate::UNSEEN_PORT), gate::CA_FILE),
         };
         let job = Job {
             kind: scenario.kind.clone(),
@@ -168,18 +169,28 @@ impl World {
             through: port.map(|port| -> SocketAddr { stage::middle(port) }),
             authority: self.directory.join(authority).display().to_string(),
             idle: scenario.idle,
+            crowd: scenario.crowd,
             // Streams take their time to be in step, TLS to be open.
             warm_ms: plan.warm_ms * if is_chat { 2 } else { 1 },
             run_ms: plan.run_ms,
         };
-        self.cell.say(&serde_json::to_string(&job)?)?;
-        let line = self.cell.hear()?;
+        let load = match way {
+            Way::Gate => &mut self.seen,
+            Way::Direct | Way::RelayCopy | Way::RelaySplice | Way::GateUnseen => &mut self.unseen,
+        };
+        let load_process = load.process;
+        load.cell.say(&serde_json::to_string(&job)?)?;
+        let line = load.cell.hear()?;
         if line != "begin" {
             return Err(format!("the load said {line:?}").into());
         }
-        let before = self.sample(middle)?;
-        let tally: Tally = serde_json::from_str(&self.cell.hear()?)?;
-        let after = self.sample(middle)?;
+        let before = self.sample(middle, load_process)?;
+        let load = match way {
+            Way::Gate => &mut self.seen,
+            Way::Direct | Way::RelayCopy | Way::RelaySplice | Way::GateUnseen => &mut self.unseen,
+        };
+        let tally: Tally = serde_json::from_str(&load.cell.hear()?)?;
+        let after = self.sample(middle, load_process)?;
         let middle = after.middle.since(&before.middle);
         let core_ns = (after.core_ticks - before.core_ticks) * 10_000_000;
         let load_ns = after.load.since(&before.load).ran_ns;
@@ -187,12 +198,12 @@ impl World {
             load_ns,
             beside_ns: match way {
                 Way::Direct => load_ns,
-                Way::RelayCopy | Way::RelaySplice | Way::Gate => 0,
+                Way::RelayCopy | Way::RelaySplice | Way::Gate | Way::GateUnseen => 0,
             },
             origin_ns: after.origin.since(&before.origin).ran_ns,
             others_ns: match way {
                 Way::Direct => 0,
-                Way::RelayCopy | Way::RelaySplice | Way::Gate => {
+                Way::RelayCopy | Way::RelaySplice | Way::Gate | Way::GateUnseen => {
                     core_ns.saturating_sub(middle.ran_ns)
                 }
             },
@@ -202,13 +213,41 @@ impl World {
         })
     }
 
-    fn sample(&self, middle: u32) -> Outcome<Sample> {
+    fn sample(&self, middle: u32, load: u32) -> Outcome<Sample> {
         Ok(Sample {
             middle: Threads::of(middle)?,
-            load: Threads::of(self.load_process)?,
+            load: Threads::of(load)?,
             origin: Threads::of(self.origin.id())?,
             resident_kib: cpu::resident_kib(middle),
             core_ticks: cpu::core_busy_ticks(stage::MIDDLE_CORE)?,
+        })
+    }
+}
+
+/// A load and the cell it lives in.
+struct Load {
+    /// Starts the load, whose lines come through it.
+    cell: Process,
+    process: u32,
+    /// As the gate is told.
+    name: String,
+}
+
+impl Load {
+    fn start(kind: &str, directory: &Path) -> Outcome<Load> {
+        let mut cell = Process::start(&[cell::ROLE, kind], directory)?;
+        let init = cell.hear()?;
+        let calls = match kind {
+            client::SEEN => cell.hear()?.replace("calls ", ":"),
+            _ => String::new(),
+        };
+        let cell = cell.ready()?;
+        let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children"))?;
+        let process = children.trim().parse()?;
+        Ok(Load {
+            cell,
+            process,
+            name: format!("{init}:{process}{calls}"),
         })
     }
 }

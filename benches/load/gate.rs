@@ -1,6 +1,5 @@
 //! The process under test: `dataplane::start` as the launcher does it, with one worker.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
@@ -11,6 +10,7 @@ use dataplane::{Attachment, Lookup, Snapshot};
 use policy::{Policy, Routes, SandboxId};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::chat::{KEY, MODEL};
 use crate::{Outcome, client, origin, stage, sys};
@@ -18,19 +18,28 @@ use crate::{Outcome, client, origin, stage, sys};
 /// This process.
 pub(crate) const ROLE: &str = "__gate";
 
-/// Where it listens.
+/// Where it listens for the load whose calls are told.
 pub(crate) const PORT: u16 = 3128;
+
+/// Where it listens for the other.
+pub(crate) const UNSEEN_PORT: u16 = 3129;
 
 /// The file, in the directory of the run, with its authority's certificate.
 pub(crate) const CA_FILE: &str = "gate.pem";
 
-/// Serves until its standard input ends. `process` is the first process of the load's pid namespace.
-pub(crate) fn run(process: &str, directory: &str) -> Outcome<()> {
+/// Serves until its standard input ends. The loads are named as `first:load:descriptor`: the first process of its pid
+/// namespace, itself, and the descriptor by which its calls are told, where they are.
+pub(crate) fn run(seen: &str, unseen: &str, directory: &str) -> Outcome<()> {
     sys::pin(stage::MIDDLE_CORE)?;
-    let sandbox = SandboxId::new("bench").ok_or("a sandbox's name")?;
+    let name = |name| SandboxId::new(name).ok_or("a sandbox's name");
+    let sandboxes = [
+        (name("seen")?, seen, PORT),
+        (name("unseen")?, unseen, UNSEEN_PORT),
+    ];
     let document = policy::parse(&policy_text(), "bench policy")
         .map_err(|problems| problems.to_string())?
         .document;
+    let policy = Arc::new(Policy::compile(document));
     let routes = Routes::parse(&routes_text(), "bench routes", &|_| None)
         .map_err(|problems| problems.to_string())?;
     let data_plane = dataplane::start(dataplane::Config {
@@ -43,20 +52,32 @@ pub(crate) fn run(process: &str, directory: &str) -> Outcome<()> {
             ..link::Config::default()
         },
         snapshot: Snapshot {
-            policies: HashMap::from([(sandbox.clone(), Arc::new(Policy::compile(document)))]),
+            policies: sandboxes
+                .iter()
+                .map(|(id, _, _)| (id.clone(), Arc::clone(&policy)))
+                .collect(),
             routes: Some(Arc::new(routes)),
         },
         site: policy::Site::default(),
     })?;
     let ca_pem = data_plane.ca_pem().map_err(ToString::to_string)?;
     fs::write(format!("{directory}/{CA_FILE}"), ca_pem)?;
-    data_plane.attach(Attachment {
-        id: sandbox,
-        proxy: OwnedFd::from(TcpListener::bind(stage::middle(PORT))?),
-        direct: None,
-        lookup: Lookup::new(diag()?, proc_of(process)?),
-        calls: None,
-    })?;
+    for (id, load, port) in sandboxes {
+        let mut words = load.split(':');
+        let first = words.next().ok_or("the first process")?;
+        let process = words.next().ok_or("the load")?.parse()?;
+        let calls = words
+            .next()
+            .map(|number| calls_of(process, number))
+            .transpose()?;
+        data_plane.attach(Attachment {
+            id,
+            proxy: OwnedFd::from(TcpListener::bind(stage::middle(port))?),
+            direct: None,
+            lookup: Lookup::new(diag()?, proc_of(first)?),
+            calls,
+        })?;
+    }
     client::say("ready")?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     drop(data_plane.close());
@@ -70,6 +91,14 @@ fn diag() -> Outcome<OwnedFd> {
         SocketFlags::CLOEXEC,
         Some(netlink::SOCK_DIAG),
     )?)
+}
+
+/// A copy of the descriptor by which the load's calls are told.
+fn calls_of(process: i32, number: &str) -> Outcome<OwnedFd> {
+    let process = Pid::from_raw(process).ok_or("a process")?;
+    let process = pidfd_open(process, PidfdFlags::empty())?;
+    let none = PidfdGetfdFlags::empty();
+    Ok(pidfd_getfd(process, number.parse()?, none)?)
 }
 
 /// The `/proc` that the sandbox sees.

@@ -40,12 +40,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match *words.as_slice() {
         [stage::ROLE, ref rest @ ..] => director::run(rest),
-        [cell::ROLE] => cell::enter(),
-        [cell::INIT_ROLE] => cell::init(),
-        [client::ROLE] => client::run(),
+        [cell::ROLE, load] => cell::enter(load),
+        [cell::INIT_ROLE, load] => cell::init(load),
+        [client::ROLE, load] => client::run(load),
+        [plain::FRESH_ROLE, middle, target] => plain::once(middle, target),
         [origin::ROLE, directory] => origin::run(directory),
         [relay::ROLE, port, way] => relay::run(port, way),
-        [gate::ROLE, process, directory] => gate::run(process, directory),
+        [gate::ROLE, seen, unseen, directory] => gate::run(seen, unseen, directory),
         // `cargo test --benches` runs this program without the flag: nothing is measured then.
         _ if words.contains(&"--bench") => stage::enter(&words),
         _ => Ok(()),

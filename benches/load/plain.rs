@@ -45,6 +45,44 @@ pub(crate) async fn set_ups(job: &Job, count: &Count) -> Outcome<()> {
     }
 }
 
+/// A program that is started for one set-up.
+pub(crate) const FRESH_ROLE: &str = "__fresh";
+
+/// Set-ups, each by a process of its own. Takes the whole thread: one connection only.
+pub(crate) fn fresh(job: &Job, count: &Count) -> Outcome<()> {
+    let target = stage::origin(origin::ECHO).to_string();
+    let middle = job.through.ok_or("only through the gate")?.to_string();
+    let until = std::time::Instant::now() + std::time::Duration::from_millis(job.run_ms / 4);
+    while std::time::Instant::now() < until {
+        let begun = count.now();
+        let status = std::process::Command::new(std::env::current_exe()?)
+            .args([FRESH_ROLE, &middle, &target])
+            .status()?;
+        if !status.success() {
+            return Err(format!("the process ended with {status}").into());
+        }
+        count.done(begun);
+    }
+    Ok(())
+}
+
+/// What such a process does.
+pub(crate) fn once(middle: &str, target: &str) -> Outcome<()> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(middle)?;
+    write!(
+        stream,
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+    )?;
+    let mut answer = [0; 13];
+    stream.read_exact(&mut answer)?;
+    if answer == *b"HTTP/1.1 200 " {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&answer).into())
+    }
+}
+
 /// Round trips of 64 bytes.
 pub(crate) async fn ping_pong(job: &Job, count: &Count) -> Outcome<()> {
     let mut wire = open(job.through, &stage::origin(origin::ECHO).to_string()).await?;

@@ -112,7 +112,7 @@ impl Report {
             let why = tally.first_failure.as_deref().unwrap_or_default();
             self.line(&format!("    ! {} failed, the first: {why}", tally.failed))?;
         }
-        if way == Way::Gate {
+        if matches!(way, Way::Gate | Way::GateUnseen) {
             self.compared(scenario, run, before)?;
         }
         Ok(())
@@ -148,7 +148,13 @@ impl Report {
                 .by_name
                 .iter()
                 .filter(|(_, ns)| **ns as f64 / total > 0.005)
-                .map(|(name, ns)| format!("{name} {:.0} %", *ns as f64 / total * 100.0))
+                .map(|(name, ns)| {
+                    let each_us = *ns as f64 / 1e3 / run.tally.count.max(1) as f64;
+                    format!(
+                        "{name} {:.0} % ({each_us:.1} us)",
+                        *ns as f64 / total * 100.0
+                    )
+                })
                 .collect::<Vec<_>>()
                 .join(", "),
         );

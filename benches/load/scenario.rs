@@ -13,6 +13,8 @@ pub(crate) struct Scenario {
     pub(crate) connections: usize,
     /// Tunnels of the same program that are open and silent meanwhile.
     pub(crate) idle: usize,
+    /// Other processes beside the load, and half as many of its open files.
+    pub(crate) crowd: usize,
     pub(crate) ways: &'static [Way],
     /// Which figure is compared.
     pub(crate) figure: Figure,
@@ -22,6 +24,8 @@ pub(crate) struct Scenario {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Kind {
     SetUp,
+    /// A set-up by a process that is made for it.
+    Fresh,
     Pull,
     PingPong,
     Chat(Chat),
@@ -36,6 +40,8 @@ pub(crate) enum Way {
     /// A relay that splices.
     RelaySplice,
     Gate,
+    /// The same, where connect(2) is not observed (IDN-3).
+    GateUnseen,
 }
 
 /// What a line is compared by.
@@ -56,6 +62,7 @@ impl Way {
             Way::RelayCopy => "relay, copy",
             Way::RelaySplice => "relay, splice",
             Way::Gate => "ringfence",
+            Way::GateUnseen => "the fallback",
         }
     }
 }
@@ -64,6 +71,7 @@ const ALL: &[Way] = &[Way::Direct, Way::RelayCopy, Way::RelaySplice, Way::Gate];
 const COPY: &[Way] = &[Way::Direct, Way::RelayCopy, Way::Gate];
 const TLS: &[Way] = &[Way::Direct, Way::Gate];
 const GATE: &[Way] = &[Way::Gate];
+const BOTH: &[Way] = &[Way::Gate, Way::GateUnseen];
 
 const fn chat(answer: Answer, keep: Keep, backend: Backend) -> Kind {
     Kind::Chat(Chat {
@@ -87,6 +95,7 @@ const fn scenario(
         kind,
         connections,
         idle: 0,
+        crowd: 0,
         ways,
         figure,
     }
@@ -94,6 +103,9 @@ const fn scenario(
 
 /// A sandbox may have 1,024 connections.
 const IDLE: usize = 900;
+
+/// SECURITY 29, TR-050.
+const CROWD: usize = 5_000;
 
 const FLAT_OUT: Answer = Answer::Events {
     count: 500,
@@ -132,6 +144,33 @@ pub(crate) const SUITE: &[Scenario] = &[
         1,
         COPY,
         Figure::Median,
+    ),
+    scenario(
+        "ID",
+        "who calls, one set-up at a time, of a process that is known",
+        Kind::SetUp,
+        1,
+        BOTH,
+        Figure::PerCpu,
+    ),
+    Scenario {
+        crowd: CROWD,
+        ..scenario(
+            "IDcrowd",
+            "the same beside 5,000 processes and with 10,000 descriptors",
+            Kind::SetUp,
+            1,
+            BOTH,
+            Figure::PerCpu,
+        )
+    },
+    scenario(
+        "IDcold",
+        "the same of a process that is new each time",
+        Kind::Fresh,
+        1,
+        BOTH,
+        Figure::PerCpu,
     ),
     scenario(
         "S3-1",

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::thread::CpuSet;
 
@@ -76,6 +76,38 @@ fn call(number: libc::c_ulong, request: &libc::ifreq) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Installs the filter of a sandbox that has its calls of connect(2) told, and returns who is told.
+pub(crate) fn observe_connects() -> io::Result<OwnedFd> {
+    rustix::thread::set_no_new_privs(true)?;
+    let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut program = [
+        statement(0x20, 0, 0, 0),
+        statement(0x15, 0, 1, libc::SYS_connect as u32),
+        statement(0x06, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+        statement(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
+    // SAFETY: the kernel copies the program, which lives over the call, and returns a new descriptor, which nothing else
+    // owns.
+    unsafe {
+        let made = libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | WAIT_KILLABLE_RECV,
+            &raw const filter,
+        );
+        if made < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(made as i32))
+        }
     }
 }
 

@@ -222,6 +222,29 @@ fn many_calls_at_once_are_all_answered_and_local_servers_are_left_alone() {
     });
 }
 
+/// IDN-3: where a runtime listens to system calls itself, callers are looked for afterwards, and the user is told.
+#[test]
+fn beneath_another_listener_the_fallback_is_used_and_said() {
+    play_within(LIMIT, |scene| {
+        place(LISTED);
+        place(EVIL);
+        place("/mnt/bin/beneath");
+        let ended = scene
+            .run()
+            .policy(&policy())
+            .beneath("/mnt/bin/beneath")
+            .sh(&format!("{LISTED} rounds plain 20; {EVIL} rounds plain 20"))
+            .end()
+            .success();
+        assert!(
+            ended.err().contains("connect(2) cannot be observed"),
+            "{}",
+            ended.story()
+        );
+        assert_eq!(ended.out(), "plain Allowed=20\nplain Denied=20\n");
+    });
+}
+
 /// IDN-1, IDN-8: a script is its interpreter; a symbolic link stands for its target.
 #[test]
 fn a_script_is_its_interpreter_and_a_link_its_target() {

@@ -101,6 +101,15 @@ impl Run {
         self
     }
 
+    /// Starts `program` in the place of ringfence, which it is to become; it finds the path in `RINGFENCE_BENEATH`.
+    #[must_use]
+    pub fn beneath(mut self, program: &str) -> Run {
+        let ringfence = std::mem::replace(&mut self.program, program.into());
+        self.env
+            .push(("RINGFENCE_BENEATH".into(), ringfence.into()));
+        self
+    }
+
     /// `--env NAME=VALUE`.
     #[must_use]
     pub fn env(self, name: &str, value: &str) -> Run {

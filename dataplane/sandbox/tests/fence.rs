@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ringfence_sandbox::{Compatibility, Listed, Outcome, Terminal, launch_with};
+use ringfence_sandbox::{Compatibility, Connects, Listed, Observe, Outcome, Terminal, launch_with};
 use scene::{PERSON, Scene, Starter, is_root, options, processes_with, starters};
 
 const EPERM: i32 = 1;
@@ -501,6 +501,31 @@ fn nothing_is_executed_without_the_word() {
     assert_eq!(fence.go().unwrap().entry_pid_inside, 2);
     assert_eq!(fence.wait(), Outcome::Exited(0));
     assert!(scene.path("work/ran").exists());
+}
+
+/// IDN-2: a call waits for whoever holds the descriptor, and fails when nobody does.
+#[test]
+fn a_connect_that_nobody_sees_fails() {
+    for starter in starters() {
+        // A launcher of another user is a process of its own, which has no data plane.
+        if is_root() && starter == Starter::Person {
+            continue;
+        }
+        let scene = Scene::new(starter);
+        let script = "exec 3<>/dev/tcp/127.0.0.1/3128 || echo refused > answer";
+        let mut spec = scene.spec(&["bash", "-c", script]);
+        spec.observe = Observe::Connects;
+        let mut fence = launch_with(&spec, options()).unwrap();
+        let handed = fence.listeners.hand_over().unwrap();
+        assert!(handed.calls.is_some() && fence.listeners.calls.is_none());
+        drop(handed);
+        assert_eq!(fence.go().unwrap().connects, Connects::Observed);
+        assert_eq!(fence.wait(), Outcome::Exited(0));
+        assert_eq!(
+            std::fs::read(scene.path("work/answer")).unwrap(),
+            b"refused\n"
+        );
+    }
 }
 
 /// GEN-3, GEN-4, INF-29

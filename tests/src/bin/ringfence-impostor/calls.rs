@@ -109,8 +109,21 @@ pub(crate) fn set_tcp(fd: &OwnedFd, option: i32, value: i32) -> io::Result<()> {
     result(libc::c_long::from(done))
 }
 
+/// Installs a filter that allows everything, and keeps its listener over an exec.
+pub(crate) fn listen_to_nothing() {
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let made = filter(libc::SECCOMP_RET_ALLOW, listener).expect("a listener");
+    let listener = inherited(made as i32);
+    keep_over_exec(&listener);
+    std::mem::forget(listener);
+}
+
 /// Installs a filter that answers connect(2) with `action` and allows everything else.
 pub(crate) fn filter_connect(action: u32, flags: libc::c_ulong) -> io::Result<()> {
+    filter(action, flags).map(drop)
+}
+
+fn filter(action: u32, flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut program = [
         statement(0x20, 0, 0, 0),
@@ -131,7 +144,7 @@ pub(crate) fn filter_connect(action: u32, flags: libc::c_ulong) -> io::Result<()
             &raw const program,
         )
     };
-    result(done)
+    result(done).map(|()| done)
 }
 
 /// Lets a signal do nothing, and restart what it interrupts.

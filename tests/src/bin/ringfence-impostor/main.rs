@@ -20,6 +20,9 @@ const LISTED: &str = "/mnt/bin/listed";
 const EVIL: &str = "/mnt/bin/evil";
 
 fn main() -> ExitCode {
+    if let Some(ringfence) = std::env::var_os("RINGFENCE_BENEATH") {
+        return beneath_a_listener(&ringfence);
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<i32>().unwrap_or(-1);
@@ -60,6 +63,19 @@ fn main() -> ExitCode {
         }
         _ => ExitCode::from(2),
     }
+}
+
+/// Becomes ringfence in a process whose calls a supervisor listens to, as some container runtimes do.
+fn beneath_a_listener(ringfence: &std::ffi::OsStr) -> ExitCode {
+    rustix::thread::set_no_new_privs(true).expect("a bit");
+    // A filter that tells nothing, with a listener that lives on.
+    calls::listen_to_nothing();
+    let error = Command::new(ringfence)
+        .env_remove("RINGFENCE_BENEATH")
+        .args(std::env::args_os().skip(1))
+        .exec();
+    drop(error);
+    ExitCode::from(3)
 }
 
 /// Connects with a descriptor that survives, and becomes another program.
