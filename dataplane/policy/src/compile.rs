@@ -10,6 +10,7 @@ use std::sync::Arc;
 use wire::{Authority, Port};
 
 use crate::address::AllowedIps;
+use crate::custom::Rules;
 use crate::decision::InferenceGrant;
 use crate::document::{
     Binary, Destination, Endpoint, Grant, Inference, Inspection, NetworkPolicy, PolicyDocument,
@@ -29,6 +30,8 @@ pub struct Policy {
     pub(crate) table: Table,
     pub(crate) inference: CompiledInference,
     pub(crate) standing: Standing,
+    /// An operator's own rules, which judge in place of the table.
+    pub(crate) rules: Option<Arc<Rules>>,
 }
 
 /// Whether there is a policy at all.
@@ -64,6 +67,7 @@ impl Policy {
             table: table(&document.network_policies, link_target),
             inference: inference(document.inference.as_ref(), link_target),
             standing: Standing::InForce,
+            rules: None,
             document,
         }
     }
@@ -75,6 +79,21 @@ impl Policy {
             hash: Box::default(),
             ..Policy::compile(PolicyDocument::empty())
         }
+    }
+
+    /// The same policy, whose connections and requests are judged by `rules` (RGO-6). Who may use inference.local is
+    /// still judged by the document.
+    pub fn with_rules(self, rules: Rules) -> Policy {
+        Policy {
+            hash: rules.hash_with(&self.hash).into(),
+            rules: Some(Arc::new(rules)),
+            ..self
+        }
+    }
+
+    /// The operator's own rules, if any.
+    pub fn rules(&self) -> Option<&Arc<Rules>> {
+        self.rules.as_ref()
     }
 
     /// What it was compiled from.
@@ -96,12 +115,14 @@ impl fmt::Debug for Policy {
             table,
             inference: _,
             standing,
+            rules,
         } = self;
         let policies = &table.policies.len();
         f.debug_struct("Policy")
             .field("hash", hash)
             .field("network_policies", policies)
             .field("standing", standing)
+            .field("rules", rules)
             .finish_non_exhaustive()
     }
 }

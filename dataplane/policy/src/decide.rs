@@ -21,7 +21,8 @@ use crate::table::{CompiledPolicy, InspectionMode};
 /// One hash look-up on (host, port), then the wildcard and hostless endpoints of the port. Nothing
 /// is allocated, unless an admission joins more than two lists of addresses.
 pub fn connect(policy: &Policy, caller: &Caller, target: &Authority) -> Decision {
-    if policy.standing == Standing::NeverLoaded {
+    // The table does not know what an operator's own rules say (`custom::connect`).
+    if policy.standing == Standing::NeverLoaded || policy.rules.is_some() {
         return Decision::Deny(Denial::policy(POLICY_EVALUATION_FAILED, None));
     }
     if policy.table.policies.is_empty() {

@@ -29,6 +29,7 @@ use crate::rego::{Reference, ReferenceError};
 use crate::source::Loaded;
 
 pub(crate) use agree::agree;
+pub(crate) use query::decoded as decoded_query;
 
 /// The answer, for people (`Display`) and programs (`Serialize`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

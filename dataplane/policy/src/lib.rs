@@ -7,13 +7,14 @@
 //! (what is looked up); `decide` (the only door), and `request` behind it → `decision` (the answer, and
 //! its receipt);
 //! `address` (which addresses an admission may dial); `route`, `secret` (where inference goes);
-//! `rego` (the same rules as their specification) and `explain` (why).
+//! `rego` (the same rules as their specification) and `explain` (why); `custom` (an operator's own rules).
 //!
 //! Precedence, stated once (POL-6): exact host, then wildcard, then no host; for requests then the
 //! longest literal beginning of the endpoint's `path`; then the policy key in byte order. Any policy
 //! that allows, allows (POL-5); for requests a deny rule wins over all of them (L7-8).
 //!
-//! Invariant: `decision::Admitted` is made in `decide` and narrowed in `request`, `address::VerifiedAddr` in `address`, and
+//! Invariant: `decision::Admitted` is made in `decide` and narrowed in `request`, or made in `custom` for an
+//! operator's own rules; `address::VerifiedAddr` is made in `address`; and
 //! nowhere else; their fields are private.
 
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod answer;
 pub mod caller;
 pub mod cases;
 pub mod compile;
+pub mod custom;
 pub mod decide;
 pub mod decision;
 pub mod diff;

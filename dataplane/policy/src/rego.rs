@@ -288,7 +288,7 @@ fn input(caller: &Caller, target: &Authority) -> serde_json::Value {
 }
 
 /// The builtin of the module (L7-11): undefined for anything but two texts.
-fn glob_matches(arguments: &[Value]) -> Value {
+pub(crate) fn glob_matches(arguments: &[Value]) -> Value {
     let text = |at: usize| arguments.get(at).and_then(|value| value.as_string().ok());
     match (text(0), text(1)) {
         (Some(pattern), Some(text)) => Value::from(Glob::new(pattern).matches(text.as_bytes())),

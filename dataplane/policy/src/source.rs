@@ -68,6 +68,21 @@ pub fn parse(text: &str, file: &str) -> Result<Loaded, Problems> {
     }
 }
 
+/// Reads YAML whose fields nobody here knows: the data of an operator's own rules (RGO-6).
+///
+/// # Errors
+/// Everything that is wrong with the text, together.
+pub(crate) fn value(text: &str, file: &str) -> Result<serde_json::Value, Problems> {
+    let (root, faults) = node::read(text);
+    let reader = Reader::new(file, faults);
+    if !reader.errors.is_empty() {
+        return Err(Problems::new(reader.errors));
+    }
+    root.as_ref()
+        .map(Node::to_json)
+        .ok_or_else(|| Problems::whole_file(file, "the document is empty"))
+}
+
 fn policy(reader: &mut Reader<'_>, root: &Node) -> Option<PolicyDocument> {
     let mut fields = reader.map(root, Place::root(root))?;
     let version = fields.require(reader, "version");

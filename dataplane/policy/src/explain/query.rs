@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Names and values, decoded once as a form is; `None` where servers do not agree on what a query
 /// says, which the rules are not asked about (decision 0010).
-pub(super) fn decoded(query: &str) -> Option<BTreeMap<String, Vec<String>>> {
+pub(crate) fn decoded(query: &str) -> Option<BTreeMap<String, Vec<String>>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

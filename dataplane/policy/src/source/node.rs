@@ -34,6 +34,29 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
 }
 
+impl Node {
+    /// The same as JSON. A number that JSON cannot hold is kept as its text.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Scalar(Scalar::Null) => serde_json::Value::Null,
+            Value::Scalar(Scalar::Bool(value)) => (*value).into(),
+            Value::Scalar(Scalar::Integer(_, Some(value))) => (*value).into(),
+            Value::Scalar(Scalar::Integer(text, None) | Scalar::Float(text)) => text
+                .parse::<f64>()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map_or_else(|| text.as_str().into(), serde_json::Value::Number),
+            Value::Scalar(Scalar::Text(text)) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Node::to_json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+}
+
 /// One key of a mapping and its value.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
