@@ -46,6 +46,7 @@ pub(crate) fn run(seen: &str, unseen: &str, directory: &str) -> Outcome<()> {
         limits: dataplane::Limits::default(),
         workers: 1,
         helpers: 2,
+        rules_program: "/proc/self/exe".into(),
         link: link::Config {
             // Records are made and written; what a disk adds is not ours.
             record_file: Some("/dev/null".into()),

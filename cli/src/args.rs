@@ -26,17 +26,12 @@ pub(crate) enum Verb {
 #[derive(Args)]
 pub(crate) struct RunArgs {
     /// The policy (YAML); without it /etc/ringfence/policy.yaml, else a restrictive default without network
-    #[arg(long, value_name = "FILE", env = "RINGFENCE_POLICY", conflicts_with_all = ["policy_rules", "policy_data"])]
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_POLICY")]
     pub(crate) policy: Option<PathBuf>,
-    /// Own Rego rules in place of the built-in ones
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "RINGFENCE_POLICY_RULES",
-        requires = "policy_data"
-    )]
+    /// Own Rego rules (package ringfence.sandbox) in place of the built-in ones
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_POLICY_RULES")]
     pub(crate) policy_rules: Option<PathBuf>,
-    /// The data that own Rego rules judge by
+    /// The data that own Rego rules judge by (JSON or YAML), in place of the policy
     #[arg(
         long,
         value_name = "FILE",

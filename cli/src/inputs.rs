@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use dataplane::{Evaluators, Limits, RulesError};
+use policy::custom::Rules;
 use policy::document::Binary;
 use policy::pattern::Glob;
 use policy::{Loaded, Policy, PolicyDocument, Problems, Routes};
@@ -19,19 +21,86 @@ pub(crate) enum InputError {
 
 /// The policy of a run (POL-9).
 pub(crate) fn policy(args: &RunArgs) -> Result<PolicyDocument, InputError> {
-    if args.policy_rules.is_some() {
-        return Err(InputError::File(
-            "own Rego rules (--policy-rules) cannot be enforced by this version yet".to_owned(),
-        ));
-    }
     let Some(path) = &args.policy else {
-        return Ok(discovered());
+        let sections = match &args.policy_data {
+            Some(data) => data_sections(data).map_err(InputError::File)?,
+            None => None,
+        };
+        return Ok(sections.unwrap_or_else(discovered));
     };
     let loaded = load_policy(path).map_err(InputError::File)?;
     for warning in &loaded.warnings {
         print::message(format_args!("warning: {warning}"));
     }
     Ok(loaded.document)
+}
+
+/// An operator's own rules, looked into, with what they judge by (RGO-6).
+pub(crate) fn rules(
+    args: &RunArgs,
+    document: &PolicyDocument,
+) -> Result<Option<Rules>, InputError> {
+    let Some(path) = &args.policy_rules else {
+        return Ok(None);
+    };
+    read_rules(path, args.policy_data.as_deref(), document)
+        .map(Some)
+        .map_err(InputError::File)
+}
+
+/// Reads rules and looks into them.
+pub(crate) fn read_rules(
+    path: &Path,
+    data: Option<&Path>,
+    document: &PolicyDocument,
+) -> Result<Rules, String> {
+    let data = match data {
+        Some(data) => read_data(data)?,
+        None => policy::rego::data(document),
+    };
+    let rules = Rules::new(&read(path)?, &path.display().to_string(), &data)
+        .map_err(|problem| problem.to_string())?;
+    evaluators().check(&rules).map_err(|error| match error {
+        RulesError::Rules(problem) => problem.to_string(),
+        RulesError::Stopped | RulesError::Start(_) => format!("{}: {error}", path.display()),
+    })?;
+    Ok(rules)
+}
+
+/// What evaluates rules: this binary, executed anew.
+pub(crate) fn evaluators() -> Evaluators {
+    Evaluators::new(RULES_PROGRAM.into(), &Limits::default())
+}
+
+/// Data that says of files, accounts or inference what a policy says is enforced like a policy: rules judge the network
+/// alone.
+fn data_sections(path: &Path) -> Result<Option<PolicyDocument>, String> {
+    let data = read_data(path)?;
+    let mut sections: serde_json::Map<_, _> =
+        ["filesystem_policy", "landlock", "process", "inference"]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), data.get(key)?.clone())))
+            .collect();
+    if sections.is_empty() {
+        return Ok(None);
+    }
+    sections.insert("version".to_owned(), 1.into());
+    // Places in this text are not those of the file, so only the keys are told.
+    let text = serde_json::Value::Object(sections).to_string();
+    match policy::parse(&text, "") {
+        Ok(loaded) => Ok(Some(loaded.document)),
+        Err(problems) => Err(problems
+            .as_slice()
+            .iter()
+            .map(|problem| format!("{}: {}: {}", path.display(), problem.path, problem.message))
+            .collect::<Vec<_>>()
+            .join("\n")),
+    }
+}
+
+fn read_data(path: &Path) -> Result<serde_json::Value, String> {
+    policy::custom::data_file(&read(path)?, &path.display().to_string())
+        .map_err(|problems| list(&problems))
 }
 
 /// The discovered policy, else the restrictive default; one that does not load is never used in part.
@@ -126,5 +195,8 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
 fn list(problems: &Problems) -> String {
     problems.to_string()
 }
+
+/// The running binary, which has the verb that evaluates rules.
+pub(crate) const RULES_PROGRAM: &str = "/proc/self/exe";
 
 const DISCOVERED: &str = "/etc/ringfence/policy.yaml";

@@ -24,6 +24,13 @@ fn main() -> ExitCode {
     {
         return sandbox::fence_main();
     }
+    // Nor is this one, which the data plane executes to become the process that evaluates rules.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == dataplane::RULES_VERB)
+    {
+        return dataplane::rules_main();
+    }
     match Cli::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Policy(PolicyVerb::Check(args)) => policy::check(&args),

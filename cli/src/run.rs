@@ -81,6 +81,7 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
     })?;
     let mut document = inputs::policy(args)?;
     let added = document.complete();
+    let rules = inputs::rules(args, &document)?;
     let routes = inputs::routes(args)?;
     let available = InferenceFile {
         url: "https://inference.local/v1".to_owned(),
@@ -101,11 +102,16 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH])
         .map_err(Stop::own)?;
 
-    let policies = HashMap::from([(sandbox_id.clone(), Arc::new(inputs::compile(document)))]);
+    let mut compiled = inputs::compile(document);
+    if let Some(rules) = rules {
+        compiled = compiled.with_rules(rules);
+    }
+    let policies = HashMap::from([(sandbox_id.clone(), Arc::new(compiled))]);
     let data_plane = dataplane::start(dataplane::Config {
         limits: dataplane::Limits::default(),
         workers: 1,
         helpers: 2,
+        rules_program: inputs::RULES_PROGRAM.into(),
         link: link::Config {
             record_file: args.record.clone(),
             ..link::Config::default()

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +21,7 @@ use crate::budget::Budget;
 use crate::buffers::Buffers;
 use crate::deadline::Deadlines;
 use crate::identify::{Callers, Lookup, Watch};
+use crate::judge::{Evaluators, Judges};
 use crate::limits::Limits;
 use crate::mint::Authority;
 use crate::offload::Offload;
@@ -39,6 +41,8 @@ pub struct Config {
     pub workers: usize,
     /// Helper threads for identity look-ups.
     pub helpers: usize,
+    /// The binary that has the verb [`crate::RULES_VERB`]; `/proc/self/exe` where that is the running one.
+    pub rules_program: PathBuf,
     /// The link thread's part.
     pub link: link::Config,
     /// The first generation.
@@ -108,6 +112,7 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
             resolver: link.resolver.clone(),
             records: link.records.clone(),
             offload: offload.clone(),
+            evaluators: Evaluators::new(config.rules_program.clone(), &config.limits),
             snapshots: snapshots.reader(),
             first_request: random().map_err(BootError::Thread)?,
             site: site.reader(),
@@ -248,6 +253,7 @@ struct Seed {
     resolver: link::Resolver,
     records: link::Records,
     offload: Offload,
+    evaluators: Evaluators,
     snapshots: link::Reader<Snapshot>,
     first_request: u64,
     site: link::Reader<policy::Site>,
@@ -313,6 +319,8 @@ async fn work(seed: Seed, orders: flume::Receiver<Order>) {
         resolver: seed.resolver,
         records: seed.records,
         offload: seed.offload,
+        evaluators: seed.evaluators,
+        judges: Judges::default(),
         snapshots: RefCell::new(seed.snapshots),
         sandboxes: RefCell::default(),
         behind: Cell::new(false),
@@ -365,6 +373,8 @@ fn attach(worker: &Rc<Worker>, placed: Placed) -> io::Result<Rc<Sandbox>> {
         budget: Budget::default(),
     });
     worker.sandboxes.borrow_mut().push(Rc::downgrade(&sandbox));
+    let policy = sandbox.policy(&worker.snapshot());
+    worker.judges.warm(worker, &sandbox, &policy);
     monoio::spawn(listener::run(
         Rc::clone(worker),
         Rc::clone(&sandbox),
@@ -392,6 +402,7 @@ async fn sweep(worker: Rc<Worker>) {
                 sandbox.callers.sweep();
             }
         }
+        worker.judges.sweep();
     }
 }
 

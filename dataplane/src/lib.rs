@@ -44,6 +44,7 @@ mod worker;
 
 pub use boot::{AttachError, Attachment, BootError, Config, DataPlane, start};
 pub use identify::Lookup;
+pub use judge::{Evaluators, Prepared, RULES_VERB, RulesError, rules_main};
 pub use limits::Limits;
 pub use mint::MintError;
 pub use snapshot::Snapshot;

@@ -65,6 +65,19 @@ pub struct Limits {
     pub pool_idle_time: Duration,
     /// Delay between two dial attempts of one connection (RFC 8305 §5).
     pub dial_stagger: Duration,
+    /// Processor time of one evaluation of an operator's own rules (RGO-6).
+    pub rules_cpu_time: Duration,
+    /// The same by the clock, for a host whose processors are all taken: an evaluation that waits for one is not the
+    /// fault of its rules, and is not waited for without end either.
+    pub rules_wall_time: Duration,
+    /// Memory of one evaluation, beyond what the prepared rules and their data take.
+    pub rules_memory_bytes_max: u64,
+    /// Time to read and prepare an operator's own rules, at the start and on a change.
+    pub rules_ready_time: Duration,
+    /// Questions of one sandbox that wait for its rules: at the bound on one evaluation, 64 ms of them.
+    pub rules_queue_max: usize,
+    /// Answers of one sandbox's rules that a worker keeps: some thousands.
+    pub rules_cache_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -97,6 +110,12 @@ impl Default for Limits {
             pool_idle_max: 1024,
             pool_idle_time: Duration::from_secs(60),
             dial_stagger: Duration::from_millis(250),
+            rules_cpu_time: Duration::from_millis(1),
+            rules_wall_time: Duration::from_millis(100),
+            rules_memory_bytes_max: 32 * 1024 * 1024,
+            rules_ready_time: Duration::from_secs(5),
+            rules_queue_max: 64,
+            rules_cache_bytes_max: 8 * 1024 * 1024,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! monoio hands out raw descriptor numbers only. Every function here borrows one for the length of one
 //! system call while the caller holds the stream that owns it.
 
+pub(crate) mod process;
+
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 

@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::buffers::Buffers;
 use crate::deadline::Deadlines;
 use crate::identify::Callers;
+use crate::judge::{Evaluators, Judges};
 use crate::limits::Limits;
 use crate::offload::Offload;
 use crate::relay::Pipe;
@@ -36,6 +37,9 @@ pub(crate) struct Worker {
     pub(crate) resolver: link::Resolver,
     pub(crate) records: link::Records,
     pub(crate) offload: Offload,
+    /// Start the processes of operators' own rules.
+    pub(crate) evaluators: Evaluators,
+    pub(crate) judges: Judges,
     pub(crate) snapshots: RefCell<link::Reader<Snapshot>>,
     /// The sandboxes it serves.
     pub(crate) sandboxes: RefCell<Vec<Weak<Sandbox>>>,

@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     more: String,
     routes: Option<String>,
     hosts: String,
+    rules: Option<String>,
 }
 
 /// A running data plane with the doors of one sandbox, `walk`.
@@ -63,6 +64,7 @@ impl Setup {
             more: String::new(),
             routes: Some("routes: []\n".to_owned()),
             hosts: "127.0.0.1 localhost\n".to_owned(),
+            rules: None,
         }
     }
 
@@ -123,6 +125,14 @@ impl Setup {
         self
     }
 
+    /// Rego that judges the sandbox `walk` in place of its policy; the others keep theirs.
+    pub(crate) fn rules(mut self, body: &str) -> Setup {
+        self.rules = Some(format!(
+            "package ringfence.sandbox\n\nimport rego.v1\n\n{body}\n"
+        ));
+        self
+    }
+
     fn policy(&self) -> Policy {
         let entries = if self.entries.is_empty() {
             " {}\n".to_owned()
@@ -135,15 +145,27 @@ impl Setup {
         Policy::compile(loaded.document)
     }
 
+    fn ruled(&self, text: &str) -> Policy {
+        let policy = self.policy();
+        let data = policy::rego::data(policy.document());
+        policy.with_rules(policy::custom::Rules::new(text, "own.rego", &data).unwrap())
+    }
+
     /// Starts the data plane and serves `127.0.0.1:3128` and `127.0.0.1:443`.
     pub(crate) fn open(self) -> World {
         let records = PathBuf::from("/mnt/private/records.jsonl");
         let hosts = Path::new("/mnt/private/hosts");
         std::fs::write(hosts, &self.hosts).unwrap();
         let policy = Arc::new(self.policy());
-        let policies = ["walk", "other", "blind"]
+        let mut policies: HashMap<_, _> = ["walk", "other", "blind"]
             .into_iter()
-            .map(|name| (id(name), Arc::clone(&policy)));
+            .map(|name| (id(name), Arc::clone(&policy)))
+            .collect();
+        let mut rules_program = PathBuf::from("/proc/self/exe");
+        if let Some(text) = &self.rules {
+            rules_program = harness::binary::ringfence();
+            policies.insert(id("walk"), Arc::new(self.ruled(text)));
+        }
         let mut link = link::Config {
             record_file: Some(records.clone()),
             ..link::Config::default()
@@ -154,9 +176,10 @@ impl Setup {
             limits: self.limits,
             workers: 1,
             helpers: 2,
+            rules_program,
             link,
             snapshot: Snapshot {
-                policies: HashMap::from_iter(policies),
+                policies,
                 routes: self.routes.as_deref().map(|text| Arc::new(parsed(text))),
             },
             site: policy::Site::default(),
@@ -222,6 +245,17 @@ impl World {
         for in_force in snapshot.policies.values_mut() {
             *in_force = Arc::clone(&policy);
         }
+        slot.put(Arc::new(snapshot));
+    }
+
+    /// Puts the rules of a setup in force for `walk`.
+    pub(crate) fn put_rules(&self, setup: &Setup) {
+        let text = setup.rules.as_ref().unwrap();
+        let slot = self.plane.snapshots();
+        let mut snapshot = slot.load().value.as_ref().clone();
+        snapshot
+            .policies
+            .insert(id("walk"), Arc::new(setup.ruled(text)));
         slot.put(Arc::new(snapshot));
     }
 
