@@ -8,6 +8,8 @@ mod answers;
 #[cfg(test)]
 mod backend_tls;
 #[cfg(test)]
+mod custom_rego;
+#[cfg(test)]
 mod cuts;
 #[cfg(test)]
 mod dial;
