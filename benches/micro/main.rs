@@ -7,6 +7,7 @@
 mod allocations;
 mod decide;
 mod heads;
+mod rules;
 mod splice;
 mod time;
 
@@ -22,6 +23,13 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    // The data plane executes its own binary to evaluate rules; here that is this one.
+    if args
+        .first()
+        .is_some_and(|verb| verb == dataplane::RULES_VERB)
+    {
+        return dataplane::rules_main();
+    }
     // `cargo test --benches` runs this program without the flag: nothing is measured then.
     if !args.iter().any(|arg| arg == "--bench") {
         return ExitCode::SUCCESS;
@@ -50,6 +58,7 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     for case in heads::cases()
         .into_iter()
         .chain(decide::cases())
+        .chain(rules::cases()?)
         .chain(splice::cases())
     {
         if names.is_empty() || names.iter().any(|name| case.name.contains(name.as_str())) {
