@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Run one command in a fence: no network but what the policy allows, and a model at https://inference.local
     Run(Box<RunArgs>),
+    /// What this user runs on this machine, with the policy in force and the last reload that was refused
+    Status(StatusArgs),
     /// Check and explain policies, without a connection
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -50,6 +52,9 @@ pub(crate) struct RunArgs {
     /// One route: openai, anthropic or nvidia, a slash, and the model's id; the key comes from the environment
     #[arg(long, value_name = "TYPE/MODEL_ID", env = "RINGFENCE_MODEL")]
     pub(crate) model: Option<String>,
+    /// Read policy, rules, data and routes again when they change; SIGHUP does it at any time
+    #[arg(long, env = "RINGFENCE_WATCH")]
+    pub(crate) watch: bool,
     /// Name of the sandbox
     #[arg(long, env = "RINGFENCE_NAME")]
     pub(crate) name: Option<String>,
@@ -77,6 +82,13 @@ pub(crate) struct RunArgs {
     /// The command and its arguments; RINGFENCE_SANDBOX_COMMAND or /bin/bash without
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 #[derive(Subcommand)]

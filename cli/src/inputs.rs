@@ -1,12 +1,12 @@
 //! Files and variables, read once and lifted into typed values.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dataplane::{Evaluators, Limits, RulesError};
 use policy::custom::Rules;
 use policy::document::Binary;
 use policy::pattern::Glob;
-use policy::{Loaded, Policy, PolicyDocument, Problems, Routes};
+use policy::{Loaded, Policy, PolicyDocument, Problem, Problems, Routes};
 
 use crate::args::RunArgs;
 use crate::print;
@@ -33,6 +33,100 @@ pub(crate) fn policy(args: &RunArgs) -> Result<PolicyDocument, InputError> {
         print::message(format_args!("warning: {warning}"));
     }
     Ok(loaded.document)
+}
+
+/// The files of a run that can be read again, as they were found at the start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    policy: Option<PathBuf>,
+    rules: Option<PathBuf>,
+    data: Option<PathBuf>,
+    routes: Option<PathBuf>,
+}
+
+impl Files {
+    /// Those that flags, variables or the usual place name.
+    pub(crate) fn of(args: &RunArgs) -> Files {
+        let usual = || Some(PathBuf::from(DISCOVERED)).filter(|path| path.exists());
+        Files {
+            policy: args.policy.clone().or_else(usual),
+            rules: args.policy_rules.clone(),
+            data: args.policy_data.clone(),
+            routes: args.routes.clone(),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let all = [&self.policy, &self.rules, &self.data, &self.routes];
+        all.into_iter().flatten().cloned().collect()
+    }
+
+    /// The one that says what a policy says.
+    pub(crate) fn document(&self) -> Option<&Path> {
+        self.policy.as_deref().or(self.data.as_deref())
+    }
+
+    /// The routes file.
+    pub(crate) fn routes(&self) -> Option<&Path> {
+        self.routes.as_deref()
+    }
+}
+
+/// What files that were read again say.
+pub(crate) struct Again {
+    /// The policy as its author wrote it.
+    pub(crate) written: PolicyDocument,
+    pub(crate) warnings: Vec<Problem>,
+    pub(crate) policy: Policy,
+    /// Absent when there is no file of them.
+    pub(crate) routes: Option<Routes>,
+}
+
+/// Reads the files of a running sandbox again. Unlike at the start nothing stands in for a file that is broken.
+pub(crate) fn again(args: &RunArgs, files: &Files) -> Result<Again, String> {
+    let routes = files.routes().is_some().then(|| match routes(args) {
+        Ok(routes) => Ok(routes),
+        Err(InputError::Usage(why) | InputError::File(why)) => Err(why),
+    });
+    let routes = routes.transpose();
+    // Both are read before either is given up: all errors are told together.
+    let ((written, warnings), routes) = match (written_again(args, files), routes) {
+        (Ok(loaded), Ok(routes)) => (loaded, routes),
+        (Err(why), Ok(_)) | (Ok(_), Err(why)) => return Err(why),
+        (Err(first), Err(second)) => return Err(format!("{first}\n{second}")),
+    };
+    let mut document = written.clone();
+    document.complete();
+    let rules = match rules(args, &document) {
+        Ok(rules) => rules,
+        Err(InputError::Usage(why) | InputError::File(why)) => return Err(why),
+    };
+    let compiled = compile(document);
+    let policy = match rules {
+        Some(rules) => compiled.with_rules(rules),
+        None => compiled,
+    };
+    Ok(Again {
+        written,
+        warnings,
+        policy,
+        routes,
+    })
+}
+
+fn written_again(args: &RunArgs, files: &Files) -> Result<(PolicyDocument, Vec<Problem>), String> {
+    let said = match (&args.policy, &args.policy_data) {
+        (None, Some(data)) => data_sections(data)?,
+        (Some(_), _) | (None, None) => None,
+    };
+    match (said, &files.policy) {
+        (None, Some(path)) => load_policy(path).map(|loaded| (loaded.document, loaded.warnings)),
+        (said, _) => Ok((
+            said.unwrap_or_else(PolicyDocument::restrictive_default),
+            Vec::new(),
+        )),
+    }
 }
 
 /// An operator's own rules, looked into, with what they judge by (RGO-6).

@@ -4,7 +4,10 @@ mod args;
 mod inputs;
 mod policy;
 mod print;
+mod reload;
 mod run;
+mod signals;
+mod status;
 mod summary;
 
 use std::process::ExitCode;
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     }
     match Cli::parse().verb {
         Verb::Run(args) => run::run(args),
+        Verb::Status(args) => status::status(args.output),
         Verb::Policy(PolicyVerb::Check(args)) => policy::check(&args),
         Verb::Policy(PolicyVerb::Explain(args)) => policy::explain(&args),
         Verb::Policy(PolicyVerb::Diff(args)) => policy::diff(&args),

@@ -5,27 +5,30 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dataplane::{Attachment, DataPlane, Lookup, Snapshot};
+use link::record::{Event, PolicyVersion, Text};
 use policy::{PolicyDocument, Routes, SandboxId};
 use sandbox::{
     Connects, Environment, Fence, Filesystem, Hints, InferenceFile, Listed, Observe, Outcome,
-    RuntimeDir, Spec, Terminal,
+    RuntimeDir, Spec, Started, Terminal,
 };
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-use signal_hook::iterator::Signals;
 
 use crate::args::RunArgs;
-use crate::inputs::{self, InputError};
+use crate::inputs::{self, Files, InputError};
 use crate::print::{self, NOT_STARTED, USAGE};
+use crate::reload::{self, Contents, Reload, Reloading};
+use crate::signals::Signals;
+use crate::status::{Board, Facts, LandlockFacts, PolicyFacts, RouteFacts};
 use crate::summary;
 
 /// Runs the command and gives the exit code of CLI-6.
 pub(crate) fn run(args: Box<RunArgs>) -> ExitCode {
+    let args = Arc::from(args);
     match hide().and_then(|()| start(&args)) {
         Ok((running, data_plane)) => finish(&args, running, data_plane),
         Err(Stop { code, why }) => print::fail(code, why),
@@ -70,26 +73,28 @@ impl From<InputError> for Stop {
 struct Running {
     fence: Fence,
     signals: Signals,
-    _runtime_dir: RuntimeDir,
+    /// Absent when there is no file to read again.
+    reloading: Option<Reloading>,
+    /// Shows the sandbox in `status`, unless `reloading` does.
+    _board: Option<Board>,
+    _runtime_dir: Arc<RuntimeDir>,
 }
 
-fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
+fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     let (name, id) = names(args)?;
     let sandbox_id = SandboxId::new(&name).ok_or_else(|| Stop {
         code: USAGE,
         why: "--name takes 1 to 253 bytes without control characters".to_owned(),
     })?;
+    let files = Files::of(args);
+    let seen = Contents::of(&files);
     let mut document = inputs::policy(args)?;
+    let created = document.clone();
     let added = document.complete();
     let rules = inputs::rules(args, &document)?;
     let routes = inputs::routes(args)?;
-    let available = InferenceFile {
-        url: "https://inference.local/v1".to_owned(),
-        available: !routes.is_empty(),
-        protocols: protocols(&routes),
-        model: routes.as_slice().first().map(|route| route.model.clone()),
-        note: "no credential is needed; clients that insist on one accept any text".to_owned(),
-    };
+    let available = inference_file(&routes);
+    let routes_count = routes.as_slice().len();
     let runtime_dir = RuntimeDir::create(
         &id,
         std::env::var_os("XDG_RUNTIME_DIR")
@@ -99,13 +104,13 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
     .map_err(Stop::own)?;
     let mut spec = spec(args, &document, &added, &id, &name, &runtime_dir)?;
     // Before the first thread, so that no signal is lost between here and the wait.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH])
-        .map_err(Stop::own)?;
+    let signals = Signals::take().map_err(Stop::own)?;
 
     let mut compiled = inputs::compile(document);
     if let Some(rules) = rules {
         compiled = compiled.with_rules(rules);
     }
+    let hash = compiled.hash().to_owned();
     let policies = HashMap::from([(sandbox_id.clone(), Arc::new(compiled))]);
     let data_plane = dataplane::start(dataplane::Config {
         limits: dataplane::Limits::default(),
@@ -137,7 +142,7 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
         Err(why) => Observe::Nothing(why.to_string()),
     };
     let mut fence = sandbox::launch(&spec).map_err(launched)?;
-    attach(&data_plane, sandbox_id, &mut fence)?;
+    attach(&data_plane, sandbox_id.clone(), &mut fence)?;
     let started = fence.go().map_err(launched)?;
     if !args.quiet {
         for skipped in started.skipped.iter().filter(|skipped| skipped.degrades) {
@@ -157,14 +162,105 @@ fn start(args: &RunArgs) -> Result<(Running, DataPlane), Stop> {
             ));
         }
     }
+    let first = PolicyVersion {
+        version: 1,
+        hash: Text::new(hash.as_bytes()),
+    };
+    reload::say(
+        data_plane.records(),
+        &sandbox_id,
+        Event::PolicyLoaded(first),
+    );
+    let facts = facts(args, &files, (id, name), (hash, routes_count), &started);
+    let board = board(&runtime_dir, facts);
+    let runtime_dir = Arc::new(runtime_dir);
+    let (reloading, board) = if files.paths().is_empty() {
+        (None, board)
+    } else {
+        let reloading = Reloading::start(Reload {
+            args: Arc::clone(args),
+            files,
+            sandbox: sandbox_id,
+            created,
+            snapshots: data_plane.snapshots().clone(),
+            records: data_plane.records().clone(),
+            runtime_dir: Arc::clone(&runtime_dir),
+            board,
+            version: 1,
+            seen,
+            said: None,
+        })
+        .map_err(Stop::own)?;
+        (Some(reloading), None)
+    };
     Ok((
         Running {
             fence,
             signals,
+            reloading,
+            _board: board,
             _runtime_dir: runtime_dir,
         },
         data_plane,
     ))
+}
+
+/// Shows the sandbox to `ringfence status`. One that cannot be shown runs all the same.
+fn board(runtime_dir: &RuntimeDir, facts: Facts) -> Option<Board> {
+    let base = runtime_dir.path().parent()?;
+    match Board::hang(base, facts) {
+        Ok(board) => Some(board),
+        Err(error) => {
+            print::message(format_args!(
+                "warning: `ringfence status` will not show this sandbox: {error}"
+            ));
+            None
+        }
+    }
+}
+
+fn facts(
+    args: &RunArgs,
+    files: &Files,
+    (id, name): (String, String),
+    (hash, routes): (String, usize),
+    started: &Started,
+) -> Facts {
+    let absolute = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.display().to_string()
+    };
+    let now = link::record::rfc3339(SystemTime::now());
+    Facts {
+        id,
+        name,
+        pid: std::process::id(),
+        started: now.clone(),
+        policy: PolicyFacts {
+            file: files.document().map(absolute),
+            version: 1,
+            hash,
+            loaded: now,
+        },
+        routes: RouteFacts {
+            file: files.routes().map(absolute),
+            count: routes,
+        },
+        reload_error: None,
+        watch: args.watch,
+        identity: match &started.connects {
+            Connects::Observed => "notification".to_owned(),
+            Connects::Unobserved(_) => "fallback".to_owned(),
+        },
+        landlock: LandlockFacts {
+            state: started.landlock.as_str().to_owned(),
+            skipped: started
+                .skipped
+                .iter()
+                .map(|skipped| skipped.path.display().to_string())
+                .collect(),
+        },
+    }
 }
 
 /// The sandbox's name, and an id that no other run has.
@@ -279,6 +375,17 @@ fn filesystem(document: &PolicyDocument, added: &[String]) -> Filesystem {
     }
 }
 
+/// What the sandbox may know of its routes (ENV-4).
+pub(crate) fn inference_file(routes: &Routes) -> InferenceFile {
+    InferenceFile {
+        url: "https://inference.local/v1".to_owned(),
+        available: !routes.is_empty(),
+        protocols: protocols(routes),
+        model: routes.as_slice().first().map(|route| route.model.clone()),
+        note: "no credential is needed; clients that insist on one accept any text".to_owned(),
+    }
+}
+
 fn protocols(routes: &Routes) -> Vec<String> {
     let mut names: Vec<String> = routes
         .as_slice()
@@ -305,19 +412,21 @@ fn attach(data_plane: &DataPlane, id: SandboxId, fence: &mut Fence) -> Result<()
     data_plane.attach(attachment).map_err(Stop::own)
 }
 
-/// Forwards signals, waits for the end, and says what was denied.
+/// Passes signals on, waits for the end, and says what was denied.
 fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
     let Running {
         fence,
-        mut signals,
+        signals,
+        reloading,
+        _board,
         _runtime_dir,
     } = running;
     let remote = fence.remote();
     let handle = signals.handle();
+    let ask = reloading.as_ref().map(Reloading::asker);
     let forwarding = std::thread::spawn(move || {
-        for signal in signals.forever() {
-            remote.signal(signal);
-        }
+        let ask = ask.as_ref().map(|ask| ask as &dyn Fn());
+        signals.pass_on(&remote, ask);
     });
     let outcome = match args.timeout {
         Some(seconds) => fence.wait_timeout(Duration::from_secs(seconds)),
@@ -325,6 +434,8 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
     };
     handle.close();
     drop(forwarding.join());
+    // What it was about to put in force has nobody to be in force for.
+    reloading.into_iter().for_each(Reloading::end);
     let denied = data_plane.close();
     if !args.quiet {
         if outcome == Outcome::TimedOut {

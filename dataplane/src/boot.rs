@@ -155,6 +155,11 @@ impl DataPlane {
         self.watch.as_ref().map(drop)
     }
 
+    /// Takes records of what is no request's.
+    pub fn records(&self) -> &link::Records {
+        &self.link.records
+    }
+
     /// Where the newest snapshot lies; putting one in is how policies and routes change.
     pub fn snapshots(&self) -> &link::Slot<Snapshot> {
         &self.snapshots

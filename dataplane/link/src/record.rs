@@ -20,6 +20,13 @@ use json::Line;
 pub use text::{TEXT_BYTES_MAX, Text};
 use wire::RequestId;
 
+/// A moment as records spell it.
+pub fn rfc3339(at: SystemTime) -> String {
+    let mut text = String::new();
+    time::write_rfc3339(at, &mut text);
+    text
+}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {

@@ -78,13 +78,28 @@ impl RuntimeDir {
     /// # Errors
     /// [`RuntimeError`]; an existing directory of that id is an error too.
     pub fn create(id: &str, xdg_runtime_dir: Option<&Path>) -> Result<Self, RuntimeError> {
+        // Why the first: the others are those of a start with other variables.
+        match Self::bases(xdg_runtime_dir).first() {
+            Some(base) => Self::create_in(base, id),
+            None => Err(RuntimeError::Id),
+        }
+    }
+
+    /// Where this user's runtime directories may be, the place of a start with these variables first.
+    #[must_use]
+    pub fn bases(xdg_runtime_dir: Option<&Path>) -> Vec<PathBuf> {
         let uid = rustix::process::geteuid();
-        let base = match xdg_runtime_dir.filter(|path| path.is_absolute()) {
-            _ if uid.is_root() => PathBuf::from("/run/ringfence"),
-            Some(xdg) => xdg.join("ringfence"),
-            None => base_in_tmp(uid.as_raw()),
-        };
-        Self::create_in(&base, id)
+        if uid.is_root() {
+            return vec![PathBuf::from("/run/ringfence")];
+        }
+        let xdg = xdg_runtime_dir.filter(|path| path.is_absolute());
+        let tmp = base_in_tmp(uid.as_raw());
+        let login = PathBuf::from(format!("/run/user/{}/ringfence", uid.as_raw()));
+        match xdg.map(|xdg| xdg.join("ringfence")) {
+            Some(xdg) if xdg == login => vec![xdg, tmp],
+            Some(xdg) => vec![xdg, login, tmp],
+            None => vec![tmp, login],
+        }
     }
 
     /// As [`RuntimeDir::create`], in a directory of the caller's choice.
