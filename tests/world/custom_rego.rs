@@ -3,8 +3,11 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use dataplane::{Evaluators, Limits};
 use harness::http::Message;
 use harness::play;
+use policy::Caller;
+use policy::custom::{Rules, question};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::client::{self, connect_head, established, refused, verdict};
@@ -129,6 +132,40 @@ fn twenty_bombs_are_denied_in_time_and_the_rules_live_on() {
         }
         drop(world.end());
     });
+}
+
+/// TR-079, SECURITY 57: with time to spare it is the memory that ends them.
+#[test]
+fn an_evaluation_has_no_more_memory_than_its_bound() {
+    let limits = Limits {
+        rules_cpu_time: Duration::from_secs(30),
+        rules_wall_time: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let evaluators = Evaluators::new(harness::binary::ringfence(), &limits);
+    for growing in [
+        // One allocation, many small ones, and texts that double.
+        "count(numbers.range(1, 2000000000)) > 0",
+        "count({[i, j] | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000)}) > 0",
+        "count(doubled(doubled(doubled(doubled(doubled(doubled(\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"))))))) > 0",
+    ] {
+        let text = format!(
+            "package ringfence.sandbox\n\nimport rego.v1\n\nnetwork_action := \"allow\" if {growing}\n{BOMB_FUNCTIONS}"
+        );
+        let rules = Rules::new(&text, "own.rego", &serde_json::json!({})).unwrap();
+        let mut prepared = evaluators.open(&rules).unwrap();
+        let mut asked = Vec::new();
+        question::connect(
+            &mut asked,
+            &Caller::from_paths("/usr/bin/curl", &[]),
+            &wire::target::connect(b"any.test:443").unwrap(),
+        );
+        let began = Instant::now();
+        let ruling = prepared.ask(&asked);
+        println!("{:?} {growing}", began.elapsed());
+        assert!(ruling.is_failed(), "{growing}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{growing}");
+    }
 }
 
 /// GEN-10, TR-079

@@ -173,6 +173,9 @@ fn evaluate(evaluator: &mut Evaluator, bounds: Bounds, channel: UnixStream) -> i
         Resource::Data,
         data_bytes()?.saturating_add(bounds.memory_bytes),
     )?;
+    // Nothing the rules could call opens or writes a file; were it otherwise, it could not.
+    limit(Resource::Nofile, 0)?;
+    limit(Resource::Fsize, 0)?;
     let (mut from, mut to) = (&channel, &channel);
     while let Some(question) = frame::read(&mut from)? {
         let answer = evaluator.answer(&question);
