@@ -96,7 +96,7 @@ pub(crate) enum PolicyVerb {
     /// Check policy files: all errors and warnings, with line and column
     Check(CheckArgs),
     /// Say what a policy decides, and why; no packet is sent
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Say what a second policy opens and closes compared with a first
     Diff(DiffArgs),
     /// Hold a policy against a table of expected verdicts
@@ -106,8 +106,14 @@ pub(crate) enum PolicyVerb {
 #[derive(Args)]
 pub(crate) struct CheckArgs {
     /// The policies (YAML)
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "policy_rules", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Own Rego rules to check as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy_rules: Option<PathBuf>,
+    /// The data those rules judge by (JSON or YAML), in place of the first policy
+    #[arg(long, value_name = "FILE", requires = "policy_rules")]
+    pub(crate) policy_data: Option<PathBuf>,
     /// Fail on warnings as on errors
     #[arg(long)]
     pub(crate) strict: bool,
@@ -119,8 +125,14 @@ pub(crate) struct CheckArgs {
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
     /// The policy (YAML)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "policy_rules")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Own Rego rules in place of the built-in ones
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    pub(crate) policy_rules: Option<PathBuf>,
+    /// The data those rules judge by (JSON or YAML), in place of the policy
+    #[arg(long, value_name = "FILE", requires = "policy_rules")]
+    pub(crate) policy_data: Option<PathBuf>,
     /// Executable of the calling process
     #[arg(long, value_name = "PATH")]
     pub(crate) binary: String,

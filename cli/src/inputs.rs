@@ -148,17 +148,36 @@ pub(crate) fn read_rules(
     data: Option<&Path>,
     document: &PolicyDocument,
 ) -> Result<Rules, String> {
+    check_rules(path, data, document).map_err(|problems| list(&problems))
+}
+
+/// The same, for verbs that look at each finding.
+pub(crate) fn check_rules(
+    path: &Path,
+    data: Option<&Path>,
+    document: &PolicyDocument,
+) -> Result<Rules, Problems> {
+    let file = path.display().to_string();
     let data = match data {
         Some(data) => read_data(data)?,
         None => policy::rego::data(document),
     };
-    let rules = Rules::new(&read(path)?, &path.display().to_string(), &data)
-        .map_err(|problem| problem.to_string())?;
+    let text = read_text(path)?;
+    let rules = Rules::new(&text, &file, &data).map_err(Problems::from)?;
     evaluators().check(&rules).map_err(|error| match error {
-        RulesError::Rules(problem) => problem.to_string(),
-        RulesError::Stopped | RulesError::Start(_) => format!("{}: {error}", path.display()),
+        RulesError::Rules(problem) => Problems::from(problem),
+        RulesError::Stopped | RulesError::Start(_) => {
+            Problems::whole_file(&file, &error.to_string())
+        }
     })?;
     Ok(rules)
+}
+
+fn read_text(path: &Path) -> Result<String, Problems> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let file = path.display().to_string();
+        Problems::whole_file(&file, &format!("cannot be read: {error}"))
+    })
 }
 
 /// What evaluates rules: this binary, executed anew.
@@ -169,7 +188,7 @@ pub(crate) fn evaluators() -> Evaluators {
 /// Data that says of files, accounts or inference what a policy says is enforced like a policy: rules judge the network
 /// alone.
 fn data_sections(path: &Path) -> Result<Option<PolicyDocument>, String> {
-    let data = read_data(path)?;
+    let data = read_data(path).map_err(|problems| list(&problems))?;
     let mut sections: serde_json::Map<_, _> =
         ["filesystem_policy", "landlock", "process", "inference"]
             .into_iter()
@@ -192,9 +211,8 @@ fn data_sections(path: &Path) -> Result<Option<PolicyDocument>, String> {
     }
 }
 
-fn read_data(path: &Path) -> Result<serde_json::Value, String> {
-    policy::custom::data_file(&read(path)?, &path.display().to_string())
-        .map_err(|problems| list(&problems))
+fn read_data(path: &Path) -> Result<serde_json::Value, Problems> {
+    policy::custom::data_file(&read_text(path)?, &path.display().to_string())
 }
 
 /// The discovered policy, else the restrictive default; one that does not load is never used in part.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use policy::Problem;
+use policy::{PolicyDocument, Problem};
 use serde_json::{Value, json};
 
 use crate::args::{CheckArgs, Output};
@@ -18,7 +18,10 @@ struct Report {
 }
 
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
-    let reports: Vec<Report> = args.files.iter().map(|file| examine(file)).collect();
+    let mut reports: Vec<Report> = args.files.iter().map(|file| examine(file)).collect();
+    if let Some(rules) = &args.policy_rules {
+        reports.push(examine_rules(rules, args));
+    }
     match args.output {
         Output::Table => reports.iter().for_each(tell),
         Output::Json => print::json(&Value::from_iter(reports.iter().map(report))),
@@ -44,6 +47,25 @@ fn examine(path: &Path) -> Report {
             errors: problems.as_slice().to_vec(),
             warnings: Vec::new(),
         },
+    }
+}
+
+/// An operator's own rules, with what they would judge by.
+fn examine_rules(path: &Path, args: &CheckArgs) -> Report {
+    // A policy with errors has its own report; its rules are looked into all the same.
+    let document = args
+        .files
+        .first()
+        .and_then(|file| inputs::read_policy(file).ok())
+        .map_or_else(PolicyDocument::empty, |loaded| loaded.document);
+    let checked = inputs::check_rules(path, args.policy_data.as_deref(), &document);
+    Report {
+        file: path.display().to_string(),
+        errors: match checked {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.as_slice().to_vec(),
+        },
+        warnings: Vec::new(),
     }
 }
 

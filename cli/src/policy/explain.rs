@@ -1,9 +1,11 @@
 //! `policy explain`: the verdict for one question, with its reasons (CLI-17).
 
+use std::cell::RefCell;
+use std::path::Path;
 use std::process::ExitCode;
 
-use policy::Caller;
-use policy::explain::{Entry, Outcome, Question, RequestLine, Trace};
+use policy::explain::{Entry, Explanation, Outcome, Question, RequestLine, Trace};
+use policy::{Caller, PolicyDocument};
 use wire::{Authority, Host, Port};
 
 use crate::args::{ExplainArgs, Output};
@@ -11,24 +13,19 @@ use crate::inputs;
 use crate::print::{self, DENIED, FAILED, USAGE};
 
 pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
-    let mut loaded = match inputs::load_policy(&args.policy) {
-        Ok(loaded) => loaded,
-        Err(problems) => return print::fail(USAGE, problems),
-    };
-    // What `run` would make of it on this machine (IDN-8).
-    loaded.document = inputs::with_links(loaded.document);
     let question = match question(args) {
         Ok(question) => question,
         Err(why) => return print::fail(USAGE, why),
     };
-    let trace = if args.trace {
-        Trace::Shown
-    } else {
-        Trace::Hidden
+    let explained = match (&args.policy_rules, &args.policy) {
+        (Some(rules), policy) => by_rules(args, rules, policy.as_deref(), &question),
+        (None, Some(policy)) => by_policy(args, policy, &question),
+        // One of the two is required.
+        (None, None) => return print::fail(USAGE, "--policy or --policy-rules is needed"),
     };
-    let explanation = match policy::explain::explain(&loaded, &question, trace) {
+    let explanation = match explained {
         Ok(explanation) => explanation,
-        Err(error) => return print::fail(FAILED, error),
+        Err((code, why)) => return print::fail(code, why),
     };
     match args.output {
         // It ends with a line end of its own.
@@ -42,6 +39,48 @@ pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
         Outcome::Allow | Outcome::Audit => ExitCode::SUCCESS,
         Outcome::Deny => ExitCode::from(DENIED),
     }
+}
+
+/// What stopped it, and the code to end with.
+type Stop = (u8, String);
+
+fn by_policy(args: &ExplainArgs, policy: &Path, question: &Question) -> Result<Explanation, Stop> {
+    let mut loaded = inputs::load_policy(policy).map_err(|problems| (USAGE, problems))?;
+    // What `run` would make of it on this machine (IDN-8).
+    loaded.document = inputs::with_links(loaded.document);
+    let trace = if args.trace {
+        Trace::Shown
+    } else {
+        Trace::Hidden
+    };
+    policy::explain::explain(&loaded, question, trace).map_err(|error| (FAILED, error.to_string()))
+}
+
+/// By an operator's own rules, within the bounds they have in `run` (RGO-6).
+fn by_rules(
+    args: &ExplainArgs,
+    rules: &Path,
+    policy: Option<&Path>,
+    question: &Question,
+) -> Result<Explanation, Stop> {
+    let document = match policy {
+        Some(policy) => {
+            let loaded = inputs::load_policy(policy).map_err(|problems| (USAGE, problems))?;
+            loaded.document
+        }
+        None => PolicyDocument::empty(),
+    };
+    let rules = inputs::read_rules(rules, args.policy_data.as_deref(), &document)
+        .map_err(|problem| (USAGE, problem))?;
+    let prepared = inputs::evaluators()
+        .open(&rules)
+        .map_err(|error| (FAILED, error.to_string()))?;
+    let prepared = RefCell::new(prepared);
+    let file = rules.file().to_owned();
+    let ask = |asked: &[u8]| prepared.borrow_mut().ask(asked);
+    let answer =
+        policy::custom::answer(&inputs::compile(document).with_rules(rules), question, ask);
+    Ok(policy::explain::explain_rules(&answer, question, &file))
 }
 
 fn question(args: &ExplainArgs) -> Result<Question, String> {

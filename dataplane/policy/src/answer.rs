@@ -141,10 +141,26 @@ pub enum Stage {
 
 /// Answers a question.
 pub fn answer(policy: &Policy, question: &Question) -> Answer {
+    let Question { caller, target, .. } = question;
+    answer_by(
+        policy,
+        question,
+        || decide::connect(policy, caller, target),
+        |asked| request(policy, caller, target, asked),
+    )
+}
+
+/// Answers a question with somebody else's word on connection and request; everything around them is the same.
+pub(crate) fn answer_by(
+    policy: &Policy,
+    question: &Question,
+    connect: impl FnOnce() -> Decision,
+    request: impl FnOnce(&Asked<'_>) -> RequestDecision,
+) -> Answer {
     if question.target.host.is_inference() {
-        return inference(policy, question);
+        return inference(policy, question, connect);
     }
-    let (admitted, inspected) = match decide::connect(policy, &question.caller, &question.target) {
+    let (admitted, inspected) = match connect() {
         Decision::Deny(denial) => return Answer::deny(connection_stage(&denial), denial, None),
         Decision::Tunnel(admitted) => (admitted, false),
         Decision::Inspect(admitted) => (admitted, true),
@@ -153,7 +169,7 @@ pub fn answer(policy: &Policy, question: &Question) -> Answer {
         policy: admitted.policy_name().to_string(),
         inspection: inspected.then(|| admitted.tls()),
     };
-    match beyond(policy, question, admitted, inspected) {
+    match beyond(question, admitted, inspected, request) {
         Ok((outcome, admitted)) => Answer {
             outcome,
             code: None,
@@ -168,10 +184,10 @@ pub fn answer(policy: &Policy, question: &Question) -> Answer {
 
 /// What follows once the connection was admitted.
 fn beyond(
-    policy: &Policy,
     question: &Question,
     admitted: Admitted,
     inspected: bool,
+    request: impl FnOnce(&Asked<'_>) -> RequestDecision,
 ) -> Result<(Outcome, Admitted), (Stage, Denial)> {
     let literal = question.target.host.literal().map(|addr| vec![addr]);
     let addresses = literal.as_deref().or(question.addresses.as_deref());
@@ -190,7 +206,7 @@ fn beyond(
                 path: &path,
                 query: line.query.as_deref().map(str::as_bytes),
             };
-            match request(policy, &question.caller, &question.target, &asked) {
+            match request(&asked) {
                 RequestDecision::Allow(admitted) => (Outcome::Allow, admitted),
                 RequestDecision::Audit(admitted) => (Outcome::Audit, admitted),
                 RequestDecision::Deny(denial) => return Err((Stage::Request, denial)),
@@ -220,13 +236,13 @@ fn beyond(
 
 /// inference.local needs no network policy (INF-1), is served on one port (CON-10) and over TLS
 /// (FWD-3).
-fn inference(policy: &Policy, question: &Question) -> Answer {
+fn inference(policy: &Policy, question: &Question, connect: impl FnOnce() -> Decision) -> Answer {
     if question.entry == Entry::Forward {
         let denial = Denial::code(Code::InferenceRequiresHttps);
         return Answer::deny(Stage::Inference, denial, None);
     }
     if question.target.port.number() != 443 {
-        return match decide::connect(policy, &question.caller, &question.target) {
+        return match connect() {
             Decision::Deny(denial) => Answer::deny(Stage::Inference, denial, None),
             // `connect` has no way to admit this name; should it ever, the answer is still no.
             Decision::Tunnel(admitted) | Decision::Inspect(admitted) => {

@@ -19,4 +19,23 @@ mod tests;
 
 pub use evaluator::Evaluator;
 pub use rules::{Rules, data_file};
+
+use crate::answer::{Answer, Question, answer_by};
+use crate::compile::Policy;
+
+/// What the gate answers to a question under `policy`, whose rules `ask` puts it to (CLI-17).
+pub fn answer(policy: &Policy, asked: &Question, ask: impl Fn(&[u8]) -> Ruling) -> Answer {
+    let Question { caller, target, .. } = asked;
+    let connection = || {
+        let mut bytes = Vec::new();
+        question::connect(&mut bytes, caller, target);
+        connect(policy, target, &ask(&bytes))
+    };
+    answer_by(policy, asked, connection, |line| {
+        let mut bytes = Vec::new();
+        let path = line.path.as_bytes();
+        question::request(&mut bytes, caller, target, line.method, path, line.query);
+        request(policy, target, line, &ask(&bytes))
+    })
+}
 pub use ruling::{Ruling, connect, request};

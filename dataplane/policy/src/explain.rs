@@ -149,6 +149,59 @@ pub fn explain(
     explain_by(loaded, &policy, &mut reference, question, trace)
 }
 
+/// What the gate answers where an operator's own rules judge ([`crate::custom::answer`]). Such rules are asked and not
+/// taken apart, so there is no entry that nearly matched; their own `deny_reason` says why.
+pub fn explain_rules(answer: &Answer, question: &Question, file: &str) -> Explanation {
+    let inspected = answer
+        .connection
+        .as_ref()
+        .is_some_and(|connection| connection.inspection.is_some());
+    let check = |check, outcome, detail| Check {
+        check,
+        outcome,
+        detail,
+    };
+    let mut checks = Vec::new();
+    if answer.connection.is_some() {
+        let detail = format!("{file} allows the connection");
+        checks.push(check("rules", Outcome::Allow, detail));
+    }
+    match answer.failed {
+        None if answer.outcome == Outcome::Audit => {
+            let detail = format!("{file} does not allow the request and does not enforce");
+            checks.push(check("request", Outcome::Audit, detail));
+        }
+        None => {}
+        Some(Stage::NetworkPolicies | Stage::Endpoint | Stage::Binary) => {
+            let detail = format!("{file} denies the connection: {}", answer.reason);
+            checks.push(check("rules", Outcome::Deny, detail));
+        }
+        Some(stage) => checks.push(check(
+            words::name(stage),
+            Outcome::Deny,
+            answer.reason.clone(),
+        )),
+    }
+    let judged = |addr: &IpAddr| Judged {
+        address: *addr,
+        class: class_name(Site::default().classify(*addr)),
+    };
+    let addresses = question.addresses.as_deref().unwrap_or_default();
+    Explanation {
+        verdict: answer.outcome,
+        policy: answer.policy.clone(),
+        code: answer.code.map(wire::Code::as_str),
+        reason: (!answer.reason.is_empty()).then(|| answer.reason.clone()),
+        inspected,
+        checks,
+        matched: None,
+        near: Vec::new(),
+        remedy: None,
+        addresses: addresses.iter().map(judged).collect(),
+        trace: None,
+    }
+}
+
 /// The same, with table and rules already made.
 pub(crate) fn explain_by(
     loaded: &Loaded,
