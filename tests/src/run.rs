@@ -87,6 +87,21 @@ impl Run {
         self.flag("--policy").flag(path)
     }
 
+    /// `--policy-rules` with a file of this text behind the package.
+    #[must_use]
+    pub fn rules(self, body: &str) -> Run {
+        let text = format!("package ringfence.sandbox\n\nimport rego.v1\n\n{body}\n");
+        let path = self.file("own.rego", &text);
+        self.flag("--policy-rules").flag(path)
+    }
+
+    /// `--policy-data` with a file of this text.
+    #[must_use]
+    pub fn data(self, text: &str) -> Run {
+        let path = self.file("data.yaml", text);
+        self.flag("--policy-data").flag(path)
+    }
+
     /// `--routes` with a file of this text.
     #[must_use]
     pub fn routes(self, text: &str) -> Run {
