@@ -93,7 +93,7 @@ async fn work(job: Job) -> Outcome<Tally> {
             loop {
                 let ended = match job.kind {
                     Kind::SetUp => plain::set_ups(&job, &count).await,
-                    Kind::Fresh => plain::fresh(&job, &count),
+                    Kind::Fresh => plain::fresh(&job, &count).await,
                     Kind::Pull => plain::pull(&job, &count).await,
                     Kind::PingPong => plain::ping_pong(&job, &count).await,
                     Kind::Chat(ref chat) => chat::talk(&job, chat, &trust, &count).await,

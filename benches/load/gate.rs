@@ -22,7 +22,7 @@ pub(crate) const ROLE: &str = "__gate";
 pub(crate) const PORT: u16 = 3128;
 
 /// Where it listens for the other.
-pub(crate) const UNSEEN_PORT: u16 = 3129;
+pub(crate) const UNSEEN_PORT: u16 = 3150;
 
 /// The file, in the directory of the run, with its authority's certificate.
 pub(crate) const CA_FILE: &str = "gate.pem";

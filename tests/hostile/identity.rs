@@ -155,7 +155,7 @@ fn nothing_is_done_for_a_connection_that_was_reset() {
 fn short_lived_processes_of_both_programs_are_told_apart() {
     play_within(LIMIT, |scene| {
         always(scene, EVIL, &["alternating"], ROUNDS, "Denied");
-        always(scene, EVIL, &["new-process"], ROUNDS, "Allowed");
+        always(scene, EVIL, &["new-process", "orphaned"], ROUNDS, "Allowed");
     });
 }
 

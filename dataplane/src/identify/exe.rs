@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use aws_lc_rs::digest;
 use policy::{Executable, IdentityError};
 use rustix::fs::{FileType, Stat, fstat};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, pread};
 use rustix::time::{ClockId, clock_gettime};
 
 #[expect(
@@ -147,7 +147,8 @@ fn read_hash(fingerprint: Fingerprint, file: &OwnedFd) -> Option<[u8; 32]> {
     let mut buf = vec![0; READ_BYTES];
     let mut left = fingerprint.size_bytes;
     loop {
-        match read(file, &mut buf) {
+        // The descriptor may be a copy of one that was read before.
+        match pread(file, &mut buf, fingerprint.size_bytes - left) {
             Ok(0) => break,
             Ok(count) => {
                 left = left.checked_sub(count as u64)?;

@@ -40,7 +40,7 @@ pub(super) struct Seen {
 pub(super) enum Extent {
     /// Up to the entry process of the sandbox.
     Whole,
-    /// As far as ancestors count (IDN-4); what was read of one of them is too little for itself.
+    /// Less: as far as ancestors count (IDN-4), or to one that is ending. Not to be kept.
     Cut,
 }
 
@@ -70,7 +70,10 @@ impl Seen {
         // A process that said it may not be dumped shows its `mem` to root alone; its `maps` are bound to the same.
         let memory = open(c"mem", OFlags::RDONLY).or_else(|_| open(c"maps", OFlags::RDONLY))?;
         let program = process::read_program(directory.as_fd())?.ok_or(ReadError::Ended)?;
-        let executable = open(c"exe", OFlags::PATH)?;
+        // Open for reading, because it may have to be hashed when the process is gone. One that may only be executed can
+        // still be told from another.
+        let executable = open(c"exe", OFlags::RDONLY | OFlags::NOCTTY)
+            .or_else(|_| open(c"exe", OFlags::PATH))?;
         let state = process::read_state(directory.as_fd())?;
         let (above, extent) = match state.parent {
             INIT_PID => (None, Extent::Whole),
@@ -79,10 +82,13 @@ impl Seen {
             _ if above_max == 0 => (None, Extent::Cut),
             parent => match known(parent).filter(|above| above.depth < above_max) {
                 Some(above) => (Some(above), Extent::Whole),
-                None => {
-                    let (above, extent) = Seen::read_below(proc, parent, known, above_max - 1)?;
-                    (Some(Arc::new(above)), extent)
-                }
+                None => match Seen::read_below(proc, parent, known, above_max - 1) {
+                    Ok((above, extent)) => (Some(Arc::new(above)), extent),
+                    // It is ending: it has no program any more, and process 1 or another takes its children over when it
+                    // is done, which can take long. Fewer ancestors never allow more.
+                    Err(ReadError::Ended) => (None, Extent::Cut),
+                    Err(ReadError::Hidden) => return Err(ReadError::Hidden),
+                },
             },
         };
         let seen = Seen {
@@ -134,11 +140,6 @@ impl Seen {
 
     /// The file that runs, to be read.
     pub(super) fn open_executable(&self) -> Result<OwnedFd, Errno> {
-        openat(
-            &self.directory,
-            c"exe",
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY,
-            Mode::empty(),
-        )
+        rustix::io::fcntl_dupfd_cloexec(&self.executable, 0)
     }
 }

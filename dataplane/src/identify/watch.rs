@@ -362,7 +362,7 @@ impl Sandbox {
         {
             return Judged::Named(identity.clone());
         }
-        // A process above may be ending just now: then it has no program any more and is a parent still.
+        // A process above may end just now, and the caller gets another parent while it is read.
         let read = (0..READS_MAX).find_map(|_| self.read(process).ok());
         // The first thread of a process can end before the others, and its number then shows a process without a program.
         let Some((seen, extent)) = read.or_else(|| self.read(inside).ok()) else {
@@ -423,11 +423,8 @@ impl Sandbox {
         let work = move || {
             let _hashing = hashing;
             let named = name(&shared.executables, &seen, process);
-            // The caller itself cannot change while it waits. Those above can (IDN-6).
-            let named = match named {
-                Ok(_) if !seen.is_unchanged_above() => Err(IdentityError::Unavailable),
-                named => named,
-            };
+            // Those above were read at the call and their files are open: what becomes of them meanwhile is of no
+            // interest. The caller itself waits, or the call is gone.
             if call.waits() {
                 answer(call, &shared, cookie, named);
             }
@@ -529,7 +526,7 @@ const CONFIRM_TIME: Duration = Duration::from_secs(10);
 /// PIDFD_THREAD, which is O_EXCL.
 const PIDFD_THREAD: u32 = 0o200;
 /// Processes and threads kept of a sandbox; four descriptors for each pair. When there are more, all are read anew.
-const KEPT_MAX: usize = 64;
+const KEPT_MAX: usize = 32;
 /// How often a caller is read whose parents change.
 const READS_MAX: usize = 3;
 /// Calls of one sandbox that may wait for a hash; each may hold the descriptors of a whole lineage.

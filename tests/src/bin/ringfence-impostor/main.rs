@@ -45,6 +45,13 @@ fn main() -> ExitCode {
             calls::give(&calls::inherited(number(queue)), &connect());
             ExitCode::SUCCESS
         }
+        ["leave-behind", queue] => together::leave_behind(queue),
+        ["tell", queue] => {
+            let verdict = ask(&connect(), gate::HOST);
+            let queue = calls::inherited(number(queue));
+            rustix::io::write(&queue, &[verdict.code()]).expect("a reader");
+            ExitCode::SUCCESS
+        }
         ["connect-and-execute", then @ ..] => connect_and_execute(then),
         ["park-and-execute", queue, then @ ..] => {
             let queue = calls::inherited(number(queue));

@@ -28,6 +28,7 @@ pub(crate) fn round(kind: &str) -> Option<Box<dyn Fn() -> Verdict>> {
         "passed-to-listed" => Box::new(passed_to_listed),
         "inherited-by-listed" => Box::new(inherited_by_listed),
         "passed-by-listed" => Box::new(passed_by_listed),
+        "orphaned" => Box::new(orphaned),
         "shared" => Box::new(shared),
         "same-port" => Box::new(same_port),
         "reset-port" => Box::new(reset_port),
@@ -119,6 +120,25 @@ fn passed_by_listed() -> Verdict {
     let socket = calls::take(&near);
     verdict(child);
     socket.map_or(Verdict::Nothing, |socket| ask(&socket, HOST))
+}
+
+/// The parent ends, and takes its time, while its child connects.
+fn orphaned() -> Verdict {
+    let (near, far) = queue();
+    let parent = start(EVIL, &["leave-behind", &far.as_raw_fd().to_string()]);
+    drop(far);
+    let mut code = [0];
+    rustix::io::read(&near, &mut code).ok();
+    verdict(parent);
+    Verdict::of_code(Some(i32::from(code[0])))
+}
+
+/// Starts the listed program and ends at once, with memory that takes a while to be freed.
+pub(crate) fn leave_behind(queue: &str) -> ExitCode {
+    let memory = vec![1_u8; 16 << 20];
+    let child = Command::new(LISTED).args(["tell", queue]).spawn();
+    std::mem::forget((memory, child));
+    ExitCode::SUCCESS
 }
 
 /// Both connect one socket at the same moment. `Allowed` only if the one that is not listed made the connection.
