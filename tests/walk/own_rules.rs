@@ -1,6 +1,7 @@
 //! `run --policy-rules`: an operator's own Rego in place of the built-in rules.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use harness::http::{Message, Reader};
 use harness::origin::Origin;
@@ -149,6 +150,59 @@ fn a_bomb_is_denied_and_the_run_goes_on() {
             assert_eq!(connect(&fence, "api.test:8080").status(), 200);
         }
         drop(fence.end());
+    });
+}
+
+/// RGO-6, TR-073: rules are read again as a policy is, and what cannot be evaluated changes nothing.
+#[test]
+fn rules_are_read_again_and_the_last_good_ones_stay() {
+    play(|scene| {
+        const FILE: &str = "/mnt/private/own.rego";
+        let write = |body: &str| {
+            let text = format!("package ringfence.sandbox\n\nimport rego.v1\n\n{body}\n");
+            // Whole or not at all, as editors do it.
+            std::fs::write("/mnt/private/own.new", text).unwrap();
+            std::fs::rename("/mnt/private/own.new", FILE).unwrap();
+        };
+        let denied = |words: &str| {
+            write(&format!(
+                "network_action := \"deny\"\n\ndeny_reason := \"{words}\""
+            ));
+        };
+        denied("first words");
+        let fence = scene
+            .run()
+            .policy(&text("", ""))
+            .flag("--watch")
+            .flag("--policy-rules")
+            .flag(FILE)
+            .fence();
+        let reason = || connect(&fence, "any.test:443").json()["reason"].clone();
+        let until = |expected: &str| {
+            let started = Instant::now();
+            while reason() != expected {
+                assert!(started.elapsed() < Duration::from_secs(10), "{}", reason());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        assert_eq!(reason(), "first words");
+        denied("second words");
+        until("second words");
+        write("network_action := \"allow\" if http.send({})");
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(1) {
+            assert_eq!(reason(), "second words");
+        }
+        denied("third words");
+        until("third words");
+        let ended = fence.end();
+        assert!(
+            ended
+                .record_text
+                .contains("own.rego:5:30: there is no function http.send"),
+            "{}",
+            ended.story()
+        );
     });
 }
 
