@@ -35,6 +35,12 @@ impl Cache {
         Some(ruling)
     }
 
+    /// How many answers are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     pub(super) fn put(&mut self, question: Box<[u8]>, ruling: Ruling) {
         let bytes = question.len() + ENTRY_BYTES;
         if bytes > self.half_bytes_max {

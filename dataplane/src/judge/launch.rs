@@ -136,7 +136,7 @@ impl Prepared {
 }
 
 impl Bounds {
-    fn to_args(self) -> [String; 3] {
+    pub(super) fn to_args(self) -> [String; 3] {
         [
             self.cpu.as_micros().to_string(),
             self.wall.as_micros().to_string(),

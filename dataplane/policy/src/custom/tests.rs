@@ -1,14 +1,15 @@
 //! An operator's own rules: what is taken, what is refused where, and what an answer means.
 
 use serde_json::{Value, json};
-use wire::{Authority, Host, Port};
+use wire::{Authority, CanonicalPath, Host, Port};
 
-use super::{Evaluator, Rules, Ruling, connect, data_file, question};
+use super::{Evaluator, Rules, Ruling, connect, data_file, question, request};
 use crate::caller::{Caller, Executable};
 use crate::compile::Policy;
-use crate::decision::{Decision, Denial};
+use crate::decision::{Decision, Denial, RequestDecision};
 use crate::document::{PolicyDocument, Tls};
 use crate::rego;
+use crate::request::Asked;
 use crate::source::{Problem, parse};
 
 fn rules(body: &str) -> Result<Rules, Problem> {
@@ -157,6 +158,171 @@ fn the_configuration_of_the_endpoint_comes_with_the_verdict() {
             assert!(!admitted.permits_public());
         }
         other @ (Decision::Deny(_) | Decision::Tunnel(_)) => panic!("{other:?}"),
+    }
+}
+
+fn asked_of(path: &str, answer: &Value) -> RequestDecision {
+    let path = CanonicalPath::parse(path.as_bytes()).unwrap();
+    let asked = Asked {
+        method: b"GET",
+        path: &path,
+        query: None,
+    };
+    let policy = Policy::compile(PolicyDocument::empty())
+        .with_rules(Rules::new("package ringfence.sandbox", "own.rego", &Value::Null).unwrap());
+    let ruling = Ruling::read(answer.to_string().as_bytes());
+    request(&policy, &target("api.test", 443), &asked, &ruling)
+}
+
+/// L7-7, L7-8, L7-9, L7-5, RGO-3
+#[test]
+fn a_request_passes_when_the_rules_allow_it_and_do_not_deny_it() {
+    let inspected = json!({"protocol": "rest", "tls": "terminate"});
+    let audited = json!({"protocol": "rest", "enforcement": "audit"});
+    let slashed = json!({"protocol": "rest", "allow_encoded_slash": true});
+    let with = |config: &Value, more: &Value| {
+        let mut answer = json!({"network_action": "allow", "matched_network_policy": "api", "matched_endpoint_config": config});
+        for (key, value) in more.as_object().unwrap() {
+            answer[key] = value.clone();
+        }
+        answer
+    };
+    let said = |path: &str, answer: Value| match asked_of(path, &answer) {
+        RequestDecision::Allow(admitted) => format!("allow {}", admitted.policy_name()),
+        RequestDecision::Audit(admitted) => format!("audit {}", admitted.policy_name()),
+        RequestDecision::Deny(denial) => format!("{} {}", denial.code.as_str(), denial.reason),
+    };
+    let allowed = json!({"allow_request": true});
+    for (path, config, more, expected) in [
+        (
+            "/a",
+            &inspected,
+            json!({"allow_request": true, "deny_request": false}),
+            "allow api",
+        ),
+        (
+            "/a",
+            &inspected,
+            json!({"allow_request": false}),
+            "policy_denied request_not_allowed",
+        ),
+        (
+            "/a",
+            &inspected,
+            json!({}),
+            "policy_denied request_not_allowed",
+        ),
+        (
+            "/a",
+            &inspected,
+            json!({"allow_request": true, "deny_request": true}),
+            "policy_denied deny_rule",
+        ),
+        (
+            "/a",
+            &inspected,
+            json!({"allow_request": "yes"}),
+            "policy_denied policy_evaluation_failed",
+        ),
+        ("/a", &audited, json!({}), "audit api"),
+        (
+            "/a",
+            &audited,
+            json!({"deny_request": true}),
+            "policy_denied deny_rule",
+        ),
+        (
+            "/a",
+            &inspected,
+            json!({"request_deny_reason": "GET /a not permitted by policy"}),
+            "policy_denied GET /a not permitted by policy",
+        ),
+        (
+            "/a",
+            &inspected,
+            json!({"request_deny_reason": "no", "deny_reason": "request_not_allowed"}),
+            "policy_denied request_not_allowed",
+        ),
+        (
+            "/a%2Fb",
+            &inspected,
+            allowed.clone(),
+            "invalid_request_target ",
+        ),
+        ("/a%2Fb", &audited, json!({}), "invalid_request_target "),
+        ("/a%2Fb", &slashed, allowed.clone(), "allow api"),
+        // Not inspected: everything at that address is allowed.
+        (
+            "/a",
+            &json!({}),
+            json!({"allow_request": false}),
+            "allow api",
+        ),
+    ] {
+        assert_eq!(said(path, with(config, &more)), expected, "{config} {more}");
+    }
+    assert_eq!(
+        said(
+            "/a",
+            json!({"network_action": "deny", "allow_request": true})
+        ),
+        "policy_denied endpoint_not_allowed"
+    );
+    assert_eq!(
+        said("/a", json!({"network_action": "allow", "inspected": true})),
+        "policy_denied request_not_allowed"
+    );
+}
+
+/// RGO-4, decision 0010: what servers read in more than one way is not asked about.
+#[test]
+fn a_query_that_is_read_in_more_than_one_way_is_no_question() {
+    let mut asked = Vec::new();
+    let mut input = |query: &[u8]| {
+        question::request(
+            &mut asked,
+            &caller(),
+            &target("api.test", 443),
+            b"GET",
+            b"/",
+            Some(query),
+        );
+        question::input(&asked)
+    };
+    assert!(input(b"a=1").is_some());
+    assert!(input(b"a=%zz").is_none());
+}
+
+/// RGO-1: what differs in what the rules see differs in what the cache sees.
+#[test]
+fn no_two_questions_have_the_same_bytes() {
+    let mut seen = std::collections::HashSet::new();
+    let mut callers = vec![caller(), Caller::from_paths("/usr/bin/curl", &[])];
+    callers.push(Caller::from_paths("/usr/bin/curl", &["/bin/sh/sbin/init"]));
+    callers.push(Caller::from_paths(
+        "/usr/bin/curl",
+        &["/bin/sh", "/sbin/init"],
+    ));
+    callers.push(Caller::from_paths("/usr/bin/cur", &["l", "/bin/sh"]));
+    for caller in &callers {
+        for target in [
+            target("a.test", 443),
+            target("a.test", 444),
+            target("b.test", 443),
+        ] {
+            let mut asked = Vec::new();
+            question::connect(&mut asked, caller, &target);
+            assert!(seen.insert(asked.clone()));
+            for (method, path, query) in [
+                (&b"GET"[..], &b"/a"[..], None),
+                (b"GET", b"/a", Some(&b"b=1"[..])),
+                (b"GET", b"/ab=1", None),
+                (b"GE", b"T/a", None),
+            ] {
+                question::request(&mut asked, caller, &target, method, path, query);
+                assert!(seen.insert(asked.clone()));
+            }
+        }
     }
 }
 
