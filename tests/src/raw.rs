@@ -141,6 +141,11 @@ impl Fence {
         Reader::new(tls(reader.stream, trust, "inference.local"))
     }
 
+    /// The `ringfence run` around it.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// Ends the program inside and waits for ringfence.
     pub fn end(self) -> Ended {
         drop(
