@@ -32,7 +32,18 @@ pub(crate) struct Tunnel {
     pub(crate) path: Path,
     /// The generation it was judged by; none counts as older than all.
     judged: Cell<Option<Generation>>,
-    revoked: Cell<bool>,
+    standing: Cell<Standing>,
+}
+
+/// What is known of a tunnel's right to be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It was let through.
+    Granted,
+    /// Own rules did not answer. Every connection asks them anew after a change, and they may have been busy.
+    Doubted,
+    /// A newer policy ended it.
+    Revoked,
 }
 
 /// The way a tunnel came by, which says what its address must be.
@@ -57,13 +68,13 @@ impl Tunnel {
             caller,
             path,
             judged: Cell::new(judged),
-            revoked: Cell::new(false),
+            standing: Cell::new(Standing::Granted),
         })
     }
 
     /// Whether a newer policy ended it.
     pub(crate) fn is_revoked(&self) -> bool {
-        self.revoked.get()
+        self.standing.get() == Standing::Revoked
     }
 }
 
@@ -181,10 +192,19 @@ async fn pass(worker: &Worker, snapshot: &Snapshot, generation: Generation) {
             // It may have ended meanwhile, and its place be another's.
             if let Some(alarms) = sandbox.tunnels.alarms(at, &tunnel) {
                 let [_, upstream] = alarms;
+                let unanswered = matches!(&decision, Some(Decision::Deny(denial)) if denial.is_evaluation_failure());
                 if allowed(worker, &tunnel, decision.as_ref(), upstream) {
                     tunnel.judged.set(Some(generation));
+                    tunnel.standing.set(Standing::Granted);
+                } else if unanswered
+                    && policy.rules().is_some()
+                    && tunnel.standing.get() == Standing::Granted
+                {
+                    // The next look asks once more.
+                    tunnel.standing.set(Standing::Doubted);
+                    worker.behind.set(true);
                 } else {
-                    tunnel.revoked.set(true);
+                    tunnel.standing.set(Standing::Revoked);
                     alarms.iter().for_each(|key| worker.deadlines.end(*key));
                 }
             }

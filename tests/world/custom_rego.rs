@@ -300,7 +300,7 @@ fn those_who_ask_the_same_wait_for_one_answer() {
 
 /// A world whose rules are ready. Until they are, this process is forked to become theirs, and the sandbox's clients are
 /// in this process as well: their sockets would have two owners for a moment.
-fn open(setup: Setup) -> World {
+pub(crate) fn open(setup: Setup) -> World {
     let world = setup.open();
     let deadline = Instant::now() + STEP;
     while keeper_with_evaluator().is_none() {

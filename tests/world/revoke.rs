@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use harness::http::Reader;
 use harness::play;
 
+use crate::custom_rego;
 use crate::dial::full_listener;
 use crate::world::client::{
     Ending, connect_head, drain, established, expect, expect_silence, tunnel,
@@ -265,5 +266,28 @@ fn a_sandbox_that_lost_its_policy_loses_its_tunnels() {
         world.drop_policies();
         assert_eq!(drain(&mut open.0), (Vec::new(), Ending::Clean));
         assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    });
+}
+
+/// LIV-10, RGO-6: own rules are asked about open tunnels like a table.
+#[test]
+fn own_rules_close_what_they_deny_and_spare_what_they_allow() {
+    play(|_| {
+        let rules = |port: u16| {
+            both().rules(&format!(
+                "default network_action := \"deny\"\nnetwork_action := \"allow\" if input.network.port >= {port}\nmatched_network_policy := \"own\" if network_action == \"allow\"\nmatched_endpoint_config := {{\"allowed_ips\": [\"10.99.0.0/24\"]}}\n"
+            ))
+        };
+        let world = custom_rego::open(rules(7000));
+        let (first, second) = (Upstream::bind(PEER), Upstream::bind(OTHER));
+        let mut denied: Vec<_> = (0..20).map(|_| pair(&world, &first, PEER)).collect();
+        let mut kept: Vec<_> = (0..20).map(|_| pair(&world, &second, OTHER)).collect();
+        let since = Instant::now();
+        world.put_rules(&rules(7001));
+        for (client, _) in &mut denied {
+            assert_eq!(drain(client), (Vec::new(), Ending::Clean));
+        }
+        assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+        kept.iter_mut().for_each(flows);
     });
 }

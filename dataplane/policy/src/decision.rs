@@ -58,6 +58,11 @@ impl Denial {
         }
     }
 
+    /// Whether nothing was found out, which is denied (RGO-4).
+    pub fn is_evaluation_failure(&self) -> bool {
+        self.reason == POLICY_EVALUATION_FAILED
+    }
+
     pub(crate) fn policy(reason: impl Into<Cow<'static, str>>, policy: Option<Arc<str>>) -> Denial {
         Denial {
             code: Code::PolicyDenied,
