@@ -17,10 +17,9 @@ pub(crate) fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     let policy = Policy::compile(PolicyDocument::empty()).with_rules(short.clone());
     let mut cases = vec![known(policy, &short)?];
     cases.push(asked("rules: asked, ten lines", &short)?);
-    cases.push(asked(
-        "rules: killed after 1 ms, until the next answer",
-        &rules(BOMB, &PolicyDocument::empty())?,
-    )?);
+    let denied = |bomb: &str| rules(&format!("{SHORT}{bomb}"), &PolicyDocument::empty());
+    cases.push(asked("rules: killed for time, next asked", &denied(SLOW)?)?);
+    cases.push(asked("rules: refused memory, next asked", &denied(LARGE)?)?);
     let name = "rules: asked, the built-in module over 10 policies";
     cases.push(asked(name, &rules(policy::rego::RULES, &document(10)?)?)?);
     Ok(cases)
@@ -107,9 +106,12 @@ matched_network_policy := "example" if network_action == "allow"
 deny_reason := sprintf("%s is not on our list", [input.network.host])
 "#;
 
-const BOMB: &str = r#"package ringfence.sandbox
+const SLOW: &str = r#"
+network_action := "deny" if {
+	count([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i == j]) > 0
+}
+"#;
 
-import rego.v1
-
-network_action := "allow" if count(numbers.range(1, 2000000000)) > 0
+const LARGE: &str = r#"
+network_action := "deny" if count(numbers.range(1, 2000000000)) > 0
 "#;
