@@ -111,7 +111,7 @@ impl Default for Limits {
             pool_idle_time: Duration::from_secs(60),
             dial_stagger: Duration::from_millis(250),
             rules_cpu_time: Duration::from_millis(1),
-            rules_wall_time: Duration::from_millis(100),
+            rules_wall_time: Duration::from_secs(1),
             rules_memory_bytes_max: 32 * 1024 * 1024,
             rules_ready_time: Duration::from_secs(5),
             rules_queue_max: 64,

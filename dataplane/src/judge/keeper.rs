@@ -98,8 +98,12 @@ impl Keeper {
         let (channel, theirs) = UnixStream::pair()?;
         match sys::fork()? {
             Forked::Parent(pid) => {
-                channel.set_nonblocking(true)?;
-                self.current = Some(Current { pid, channel });
+                drop(theirs);
+                let mut current = Current { pid, channel };
+                // What it takes to get started is not the time of its first question.
+                frame::read(&mut current.channel)?;
+                current.channel.set_nonblocking(true)?;
+                self.current = Some(current);
                 Ok(())
             }
             Forked::Child => {
@@ -177,6 +181,7 @@ fn evaluate(evaluator: &mut Evaluator, bounds: Bounds, channel: UnixStream) -> i
     limit(Resource::Nofile, 0)?;
     limit(Resource::Fsize, 0)?;
     let (mut from, mut to) = (&channel, &channel);
+    frame::write(&mut to, &[&[frame::READY]])?;
     while let Some(question) = frame::read(&mut from)? {
         let answer = evaluator.answer(&question);
         frame::write(&mut to, &[&answer])?;
