@@ -285,8 +285,9 @@ fn a_replaced_program_is_an_integrity_violation_and_a_deleted_one_is_itself() {
         let tool = "/mnt/work/tool";
         let script = format!(
             "cp {EVIL} {tool}; {tool} call; echo $?; touch {tool}; {tool} call; echo $?; \
-             mkfifo /mnt/work/go; (read x < /mnt/work/go; exec {tool} call) & \
-             cp {tool} {tool}2; mv {tool}2 {tool}; {tool} call; echo $?; \
+             cp {tool} {tool}2; {{ sleep 0.5 | {tool} call-later; echo $?; }} & \
+             sleep 0.2; rm {tool}; wait; \
+             mv {tool}2 {tool}; {tool} call; echo $?; \
              cp {EVIL} {tool}3; printf x >> {tool}3; touch -r {tool} {tool}3; mv {tool}3 {tool}; \
              {tool} call; echo $?"
         );
@@ -296,7 +297,7 @@ fn a_replaced_program_is_an_integrity_violation_and_a_deleted_one_is_itself() {
         let verdicts = ended.out();
         assert_eq!(
             verdicts.split_whitespace().collect::<Vec<_>>(),
-            ["10", "10", "10", "13"],
+            ["10", "10", "10", "10", "13"],
             "{}",
             ended.story()
         );

@@ -143,3 +143,6 @@ impl Seen {
         rustix::io::fcntl_dupfd_cloexec(&self.executable, 0)
     }
 }
+
+#[cfg(test)]
+mod tests;

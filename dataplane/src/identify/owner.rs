@@ -301,4 +301,4 @@ const DESCRIPTORS_MAX: usize = 1 << 18;
 const PROCESSES_MAX: usize = 1 << 15;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

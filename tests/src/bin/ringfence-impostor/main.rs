@@ -35,6 +35,10 @@ fn main() -> ExitCode {
             calls::connect_as_i386();
             ExitCode::SUCCESS
         }
+        ["call-later"] => {
+            drop(std::io::read_to_string(std::io::stdin()));
+            code(ask(&connect(), gate::HOST))
+        }
         ["speak", fd] => code(ask(&calls::inherited(number(fd)), gate::HOST)),
         ["answer", fd] => code(gate::answer(&calls::inherited(number(fd)))),
         ["take", queue] => match calls::take(&calls::inherited(number(queue))) {

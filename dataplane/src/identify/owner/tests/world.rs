@@ -15,8 +15,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// See the file's head.
-pub(super) struct World {
-    pub(super) lookup: Lookup,
+pub(in crate::identify) struct World {
+    pub(in crate::identify) lookup: Lookup,
     directory: PathBuf,
     proc: OwnedFd,
     listener: TcpListener,
@@ -30,9 +30,9 @@ pub(super) struct World {
 }
 
 /// An accepted connection and its two ends.
-pub(super) struct Connection {
-    pub(super) client: SocketAddrV4,
-    pub(super) proxy: SocketAddrV4,
+pub(in crate::identify) struct Connection {
+    pub(in crate::identify) client: SocketAddrV4,
+    pub(in crate::identify) proxy: SocketAddrV4,
     /// Kept open.
     _stream: TcpStream,
 }
@@ -57,7 +57,7 @@ fn run_again_as_root() {
 
 impl World {
     /// `None` for a user without rights: the test has then run, and passed, as root of a user namespace.
-    pub(super) fn new() -> Option<World> {
+    pub(in crate::identify) fn new() -> Option<World> {
         if !rustix::process::geteuid().is_root() {
             run_again_as_root();
             return None;
@@ -137,51 +137,55 @@ impl World {
     }
 
     /// A program of its own: a copy of bash whose bytes no other has. Its path.
-    pub(super) fn program(&self, name: &str) -> String {
+    pub(in crate::identify) fn program(&self, name: &str) -> String {
         make_program(&self.directory, name);
         self.path(name)
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(in crate::identify) fn path(&self, name: &str) -> String {
         self.directory.join(name).to_str().unwrap().to_owned()
     }
 
     /// A file of commands; its path.
-    pub(super) fn script(&self, name: &str, text: &str) -> String {
+    pub(in crate::identify) fn script(&self, name: &str, text: &str) -> String {
         std::fs::write(self.directory.join(name), text).unwrap();
         self.path(name)
     }
 
-    pub(super) fn hash(&self, name: &str) -> [u8; 32] {
+    pub(in crate::identify) fn hash(&self, name: &str) -> [u8; 32] {
         let hex = shell(&self.directory, &format!("sha256sum < '{name}'"));
         std::array::from_fn(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
     }
 
     /// The shell command that connects, on descriptor 3.
-    pub(super) fn connect(&self) -> String {
+    pub(in crate::identify) fn connect(&self) -> String {
         "exec 3<>/dev/tcp/127.0.0.1/3128".to_owned()
     }
 
     /// Has the entry process run a line.
-    pub(super) fn tell(&mut self, line: &str) {
+    pub(in crate::identify) fn tell(&mut self, line: &str) {
         assert!(!line.contains('\n'));
         writeln!(self.orders, "{line}").unwrap();
     }
 
     /// Has the entry process start a command that connects.
-    pub(super) fn run(&mut self, command: &str) -> Connection {
+    pub(in crate::identify) fn run(&mut self, command: &str) -> Connection {
         self.tell(&format!("{command} &"));
         self.accept()
     }
 
     /// Has process 1 run a line that connects.
-    pub(super) fn run_in_init(&mut self, line: &str) -> Connection {
+    pub(in crate::identify) fn run_in_init(&mut self, line: &str) -> Connection {
         self.tell(&format!("!{line}"));
         self.accept()
     }
 
     /// Runs a program in the namespaces whose parent is outside of them.
-    pub(super) fn run_from_outside(&mut self, program: &str, line: &str) -> Connection {
+    pub(in crate::identify) fn run_from_outside(
+        &mut self,
+        program: &str,
+        line: &str,
+    ) -> Connection {
         let mut command = Command::new(program);
         let never = self.path("never");
         command
@@ -208,12 +212,12 @@ impl World {
     }
 
     /// Waits for a line of output.
-    pub(super) fn expect(&self, line: &str) {
+    pub(in crate::identify) fn expect(&self, line: &str) {
         self.output.expect(line);
     }
 
     /// Lets one `read … <&4` of a program go on.
-    pub(super) fn signal(&self) {
+    pub(in crate::identify) fn signal(&self) {
         let mut pipe = std::fs::OpenOptions::new()
             .write(true)
             .open(self.directory.join("signal"))
@@ -221,11 +225,14 @@ impl World {
         pipe.write_all(b"go\n").unwrap();
     }
 
-    pub(super) fn identify(&self, connection: &Connection) -> Result<Caller, IdentityError> {
+    pub(in crate::identify) fn identify(
+        &self,
+        connection: &Connection,
+    ) -> Result<Caller, IdentityError> {
         self.lookup.identify(connection.client, connection.proxy)
     }
 
-    pub(super) fn proc(&self) -> BorrowedFd<'_> {
+    pub(in crate::identify) fn proc(&self) -> BorrowedFd<'_> {
         self.proc.as_fd()
     }
 }
