@@ -60,6 +60,7 @@ pub(crate) fn run(seen: &str, unseen: &str, directory: &str) -> Outcome<()> {
             routes: Some(Arc::new(routes)),
         },
         site: policy::Site::default(),
+        trust: dataplane::Trust::OwnAuthority,
     })?;
     let ca_pem = data_plane.ca_pem().map_err(ToString::to_string)?;
     fs::write(format!("{directory}/{CA_FILE}"), ca_pem)?;

@@ -126,6 +126,7 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
             routes: Some(Arc::new(routes)),
         },
         site: policy::Site::default(),
+        trust: dataplane::Trust::OwnAuthority,
     })
     .map_err(Stop::own)?;
     let ca_pem = data_plane.ca_pem().map_err(Stop::own)?;

@@ -1,6 +1,6 @@
 //! Starting a data plane: authority, link, helper threads, one ring thread a core.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -22,13 +22,14 @@ use crate::buffers::Buffers;
 use crate::deadline::Deadlines;
 use crate::identify::{Callers, Lookup, Watch};
 use crate::judge::{Evaluators, Judges};
+use crate::leaf::Leaves;
 use crate::limits::Limits;
-use crate::mint::Authority;
+use crate::mint::{Authority, MintError};
 use crate::offload::Offload;
 use crate::revoke::Tunnels;
 use crate::session::Door;
 use crate::snapshot::Snapshot;
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Bounds, Pool};
 use crate::upstream::tls::{self, Roots};
 use crate::worker::{Count, Sandbox, Worker};
 use crate::{clock, listener, revoke};
@@ -50,12 +51,24 @@ pub struct Config {
     /// What is particular to this host: its NAT64 prefix, and where ringfence listens beside the listeners of
     /// [`Attachment`]s, which add themselves (DST-12).
     pub site: policy::Site,
+    /// Whether TLS of sandboxes can be ended.
+    pub trust: Trust,
+}
+
+/// Where certificates for sandboxes come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// An authority made at the start, whose key stays in memory (TLS-1).
+    #[default]
+    OwnAuthority,
+    /// Nowhere: what needs TLS to be ended is refused.
+    NoAuthority,
 }
 
 /// A running data plane.
 pub struct DataPlane {
     link: link::Link,
-    authority: Result<Authority, crate::mint::MintError>,
+    authority: Result<Arc<Authority>, MintError>,
     workers: Vec<flume::Sender<Order>>,
     snapshots: link::Slot<Snapshot>,
     site: link::Slot<policy::Site>,
@@ -98,7 +111,10 @@ struct Placed {
 /// # Errors
 /// `BootError`, which names the likely cause.
 pub fn start(config: Config) -> Result<DataPlane, BootError> {
-    let authority = Authority::make(clock::wall());
+    let authority = match config.trust {
+        Trust::OwnAuthority => Authority::make(clock::wall()).map(Arc::new),
+        Trust::NoAuthority => Err(MintError::NotWanted),
+    };
     let roots = tls::load_roots();
     let link = link::start(config.link).map_err(BootError::Link)?;
     let offload = Offload::start(config.helpers.max(1)).map_err(BootError::Thread)?;
@@ -114,6 +130,8 @@ pub fn start(config: Config) -> Result<DataPlane, BootError> {
             offload: offload.clone(),
             evaluators: Evaluators::new(config.rules_program.clone(), &config.limits),
             snapshots: snapshots.reader(),
+            authority: authority.as_ref().ok().map(Arc::clone),
+            leaves_max: config.limits.leaves_max / config.workers.max(1),
             first_request: random().map_err(BootError::Thread)?,
             site: site.reader(),
         };
@@ -138,8 +156,8 @@ impl DataPlane {
     ///
     /// # Errors
     /// What kept the authority from being made.
-    pub fn ca_pem(&self) -> Result<&str, &crate::mint::MintError> {
-        self.authority.as_ref().map(Authority::ca_pem)
+    pub fn ca_pem(&self) -> Result<&str, &MintError> {
+        self.authority.as_ref().map(|authority| authority.ca_pem())
     }
 
     /// Certificates of the host's bundle that could not be used as roots.
@@ -260,6 +278,8 @@ struct Seed {
     offload: Offload,
     evaluators: Evaluators,
     snapshots: link::Reader<Snapshot>,
+    authority: Option<Arc<Authority>>,
+    leaves_max: usize,
     first_request: u64,
     site: link::Reader<policy::Site>,
 }
@@ -316,9 +336,19 @@ fn ring() -> io::Result<Runtime> {
 async fn work(seed: Seed, orders: flume::Receiver<Order>) {
     let worker = Rc::new(Worker {
         buffers: Rc::new(Buffers::new(seed.limits.buffers_kept_bytes_max)),
-        limits: seed.limits,
         deadlines: Deadlines::new(),
-        pool: Pool::default(),
+        pool: Pool::new(Bounds {
+            per_key_max: seed.limits.pool_idle_per_key_max,
+            max: seed.limits.pool_idle_max,
+            time: seed.limits.pool_idle_time,
+        }),
+        inspected: Pool::new(Bounds {
+            per_key_max: seed.limits.inspected_idle_per_key_max,
+            max: seed.limits.inspected_idle_max,
+            time: seed.limits.pool_idle_time,
+        }),
+        leaves: Leaves::new(seed.authority, seed.offload.clone(), seed.leaves_max),
+        limits: seed.limits,
         pipes: RefCell::default(),
         client_config: seed.client_config,
         resolver: seed.resolver,
@@ -376,6 +406,7 @@ fn attach(worker: &Rc<Worker>, placed: Placed) -> io::Result<Rc<Sandbox>> {
         in_flight: Count::default(),
         buffered: Cell::new(0),
         budget: Budget::default(),
+        client_config: OnceCell::new(),
     });
     worker.sandboxes.borrow_mut().push(Rc::downgrade(&sandbox));
     let policy = sandbox.policy(&worker.snapshot());
@@ -401,7 +432,8 @@ fn attach(worker: &Rc<Worker>, placed: Placed) -> io::Result<Rc<Sandbox>> {
 async fn sweep(worker: Rc<Worker>) {
     loop {
         monoio::time::sleep(SWEEP_EVERY).await;
-        worker.pool.sweep(&worker.limits);
+        worker.pool.sweep();
+        worker.inspected.sweep();
         for sandbox in worker.sandboxes.borrow().iter() {
             if let Some(sandbox) = sandbox.upgrade() {
                 sandbox.callers.sweep();

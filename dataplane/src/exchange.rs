@@ -17,7 +17,7 @@ use crate::deadline::{First, race};
 use crate::relay::body::Framing;
 use crate::stream::Stream;
 use crate::worker::Worker;
-use down::{Down, Relayed, Unanswered};
+use down::{Down, Progress, Relayed, Unanswered};
 use up::{Unsent, Up};
 
 /// How a surface writes heads toward its client.
@@ -42,6 +42,7 @@ pub(crate) enum Done {
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answered {
+    pub(crate) status: u16,
     /// Body bytes from the client.
     pub(crate) up: u64,
     /// Body bytes to the client.
@@ -50,6 +51,17 @@ pub(crate) struct Answered {
     pub(crate) client: Persistence,
     /// Whether the upstream's may.
     pub(crate) upstream: Persistence,
+    /// Whether the answer asks for an authentication that is bound to the connection.
+    pub(crate) binding: Binding,
+}
+
+/// Whether an authentication belongs to one connection instead of to its requests (RFC 4559 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// Every request stands for itself.
+    Free,
+    /// What was sent so far speaks for what comes later.
+    Bound,
 }
 
 /// An exchange that did not.
@@ -77,7 +89,7 @@ pub(crate) async fn run(
     request: Vec<u8>,
     heads: Heads,
 ) -> Result<Done, Failed> {
-    let answering = Cell::new(false);
+    let progress = Cell::new(Progress::Awaited);
     let sent = Cell::new(None);
     let writing = client.socket.writing_alarm(&worker.deadlines);
     let (client_alarm, client_in, client_out) = client.split();
@@ -102,7 +114,7 @@ pub(crate) async fn run(
             limits: &worker.limits,
             head,
             heads,
-            answering: &answering,
+            progress: &progress,
         }
         .run()
     );
@@ -110,8 +122,12 @@ pub(crate) async fn run(
         First::Right(answered) => answered,
         // An upstream that takes no more may have answered already.
         First::Left(Unsent::UpstreamGone) => down.await,
+        // A client may leave when it has the last byte, which is before we know that it was sent.
+        First::Left(Unsent::ClientGone) if progress.get() == Progress::Ending => down.await,
         First::Left(Unsent::ClientGone) => return Err(Failed::ClientGone),
-        First::Left(Unsent::Bad(_)) if answering.get() => return Err(Failed::Cut),
+        First::Left(Unsent::Bad(_)) if progress.get() != Progress::Awaited => {
+            return Err(Failed::Cut);
+        }
         First::Left(Unsent::Bad(code)) => return Err(Failed::Refused(code)),
     };
     match answered {
@@ -133,4 +149,13 @@ pub(crate) async fn run(
         Err(Unanswered::Cut) => Err(Failed::Cut),
         Err(Unanswered::ClientGone) => Err(Failed::ClientGone),
     }
+}
+
+/// Whether a field of authentication names a scheme that binds it to its connection.
+pub(crate) fn names_bound_scheme(value: &[u8]) -> bool {
+    ["ntlm", "negotiate"].iter().any(|scheme| {
+        value
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    })
 }

@@ -7,14 +7,17 @@ mod heads;
 
 use std::pin::pin;
 
-use link::record::{Access, Stage, Text};
-use policy::{Admitted, Denial};
-use wire::{Code, Expectation, Persistence, RequestFraming, RequestHead};
+use link::record::{Access, Action, Stage, Text};
+use policy::{Admitted, Denial, Policy, RequestDecision};
+use wire::{Code, Persistence, RequestFraming, RequestHead};
 
 use crate::client;
 use crate::clock;
 use crate::exchange::{self, Answered, Done, Failed, Heads};
 use crate::hangup::Hangup;
+use crate::inspect::request::upgrade_refused;
+use crate::inspect::target::Aim;
+use crate::judge;
 use crate::record::Entry;
 use crate::revoke::Path;
 use crate::session::{self, Known};
@@ -27,9 +30,84 @@ use crate::{relay, tunnel};
 pub(crate) async fn run(
     worker: &Worker,
     sandbox: &Sandbox,
-    mut client: Stream,
+    client: Stream,
     head: &RequestHead,
     admitted: Admitted,
+    known: &Known,
+    record: Entry<'_, Access>,
+) -> Option<Stream> {
+    run_as(
+        worker,
+        sandbox,
+        client,
+        head,
+        (admitted, None),
+        known,
+        record,
+    )
+    .await
+}
+
+/// The same where requests are inspected: judged by path and method first (FWD-4, L7-3), and sent as judged.
+pub(crate) async fn run_judged(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    head: &RequestHead,
+    policy: &Policy,
+    known: &Known,
+    mut record: Entry<'_, Access>,
+) -> Option<Stream> {
+    let absolute = wire::target::absolute(head.target()).ok()?;
+    let target = &absolute.authority;
+    let read = Aim::absolute(&absolute);
+    let judged = match &read {
+        Err(code) => Err((Denial::code(*code), None)),
+        Ok(aim) => {
+            if let Some(request) = &mut record.said().request {
+                request.path = Text::new(aim.path.as_bytes());
+            }
+            let asked = aim.asked(head);
+            let decision = match (upgrade_refused(head), &known.caller) {
+                (Some(code), _) => RequestDecision::Deny(Denial::code(code)),
+                (None, Ok(caller)) => {
+                    judge::request(worker, sandbox, policy, caller, target, &asked).await
+                }
+                (None, Err(error)) => RequestDecision::Deny(Denial::code(error.code())),
+            };
+            match decision {
+                RequestDecision::Allow(admitted) => Ok((admitted, aim)),
+                RequestDecision::Audit(admitted) => {
+                    record.said().action = Action::Audit;
+                    Ok((admitted, aim))
+                }
+                RequestDecision::Deny(denial) => Err((denial, Some(aim.rule(head)))),
+            }
+        }
+    };
+    match judged {
+        Ok((admitted, aim)) => {
+            let judged = (admitted, Some(aim));
+            run_as(worker, sandbox, client, head, judged, known, record).await
+        }
+        Err((denial, rule)) => {
+            let refusal = session::denied(target, &denial, &mut record);
+            let refusal = match rule {
+                Some(rule) => refusal.rule(&rule),
+                None => refusal,
+            };
+            session::refuse(worker, &mut client, head, &refusal, record.id()).await;
+            None
+        }
+    }
+}
+
+async fn run_as(
+    worker: &Worker,
+    sandbox: &Sandbox,
+    mut client: Stream,
+    head: &RequestHead,
+    (admitted, aim): (Admitted, Option<&Aim<'_>>),
     known: &Known,
     mut record: Entry<'_, Access>,
 ) -> Option<Stream> {
@@ -50,7 +128,7 @@ pub(crate) async fn run(
         Err(denial) => Err(denial),
         Ok(mut upstream) => {
             record.reached(Stage::Relay);
-            let done = match heads::write_request(head, &target) {
+            let done = match heads::write_request(head, &target, aim) {
                 Err(_) => Err(Failed::Refused(Code::BadRequest)),
                 Ok(request) => {
                     exchange::run(worker, &mut client, &mut upstream, head, request, HEADS).await
@@ -106,11 +184,8 @@ pub(crate) async fn run(
     None
 }
 
-/// What the head alone forbids (H1-10, FWD-7).
+/// What the head alone forbids (FWD-7).
 fn of_head(head: &RequestHead) -> Result<(), Code> {
-    if head.expectation() == Expectation::Other {
-        return Err(Code::ExpectationFailed);
-    }
     if head.method() == b"TRACE" && head.framing() != RequestFraming::None {
         return Err(Code::BadRequest);
     }

@@ -232,4 +232,4 @@ fn access(known: &Known, policy_version: &str) -> Access {
 }
 
 /// A TLS record with the fatal alert `unrecognized_name` (RFC 6066 §3, RFC 8446 §6).
-const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
+pub(crate) const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

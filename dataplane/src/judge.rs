@@ -49,10 +49,6 @@ pub(crate) async fn connect(
 }
 
 /// May this request on a connection of `caller` to `target` go through?
-#[expect(
-    dead_code,
-    reason = "the walk of inspected requests asks it once it is there"
-)]
 pub(crate) async fn request(
     worker: &Worker,
     sandbox: &Sandbox,

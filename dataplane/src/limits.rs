@@ -63,6 +63,12 @@ pub struct Limits {
     pub pool_idle_max: usize,
     /// How long an idle upstream connection is kept.
     pub pool_idle_time: Duration,
+    /// Idle upstream connections of inspected tunnels kept for one sandbox, authority and form.
+    pub inspected_idle_per_key_max: usize,
+    /// Idle upstream connections of inspected tunnels kept by a worker.
+    pub inspected_idle_max: usize,
+    /// Leaf certificates kept by the data plane, its workers together (TLS-3).
+    pub leaves_max: usize,
     /// Delay between two dial attempts of one connection (RFC 8305 §5).
     pub dial_stagger: Duration,
     /// Processor time of one evaluation of an operator's own rules (RGO-6).
@@ -109,6 +115,9 @@ impl Default for Limits {
             pool_idle_per_key_max: 64,
             pool_idle_max: 1024,
             pool_idle_time: Duration::from_secs(60),
+            inspected_idle_per_key_max: 8,
+            inspected_idle_max: 512,
+            leaves_max: 1024,
             dial_stagger: Duration::from_millis(250),
             rules_cpu_time: Duration::from_millis(1),
             rules_wall_time: Duration::from_secs(1),

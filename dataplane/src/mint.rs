@@ -8,17 +8,19 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use wire::Host;
 
-/// The authority's public half and the leaf that serves `inference.local`.
+/// The authority and the leaf that serves `inference.local`. Its key is in memory only.
 pub(crate) struct Authority {
     ca_pem: String,
-    leaf: Arc<CertifiedKey>,
+    issuer: Issuer<'static, KeyPair>,
+    inference: Arc<CertifiedKey>,
 }
 
 impl Authority {
@@ -37,26 +39,22 @@ impl Authority {
         let ca_pem = ca.self_signed(&ca_key)?.pem();
         let issuer = Issuer::new(ca, ca_key);
 
-        let leaf_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut leaf = CertificateParams::new(vec![INFERENCE_HOST.to_owned()])?;
-        leaf.distinguished_name = name(INFERENCE_HOST);
-        leaf.use_authority_key_identifier_extension = true;
-        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        leaf.not_before = (now - HOUR).into();
-        // The leaf for inference.local lives as long as the process; rotation every 20 days belongs to
-        // the cache of minted names.
-        leaf.not_after = (now + YEAR).into();
-        let certificate = leaf.signed_by(&leaf_key, &issuer)?;
-
-        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let leaf = CertifiedKey::from_der(chain, key, &provider)?;
+        // The leaf for inference.local lives as long as the process.
+        let host = Host::parse(INFERENCE_HOST.as_bytes()).map_err(|_| MintError::Name)?;
+        let inference = Arc::new(sign(&issuer, &host, now, YEAR)?);
         Ok(Authority {
             ca_pem,
-            leaf: Arc::new(leaf),
+            issuer,
+            inference,
         })
+    }
+
+    /// A leaf for a host name or an address, good for 30 days (TLS-3). Makes a key: for helper threads.
+    ///
+    /// # Errors
+    /// As for [`Authority::make`].
+    pub(crate) fn leaf(&self, host: &Host, now: SystemTime) -> Result<CertifiedKey, MintError> {
+        sign(&self.issuer, host, now, LEAF_TIME)
     }
 
     /// The authority's certificate, for the sandbox's trust bundle.
@@ -79,7 +77,7 @@ impl Authority {
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(OneLeaf(Arc::clone(&self.leaf))));
+            .with_cert_resolver(Arc::new(OneLeaf(Arc::clone(&self.inference))));
         config.ignore_client_order = true;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
@@ -89,6 +87,43 @@ impl Authority {
     }
 }
 
+/// The server's side of one connection: as for its sandbox, with the leaf of another name.
+pub(crate) fn config_with(shared: &ServerConfig, leaf: Arc<CertifiedKey>) -> Arc<ServerConfig> {
+    let mut config = shared.clone();
+    config.cert_resolver = Arc::new(OneLeaf(leaf));
+    Arc::new(config)
+}
+
+fn sign(
+    issuer: &Issuer<'static, KeyPair>,
+    host: &Host,
+    now: SystemTime,
+    time: Duration,
+) -> Result<CertifiedKey, MintError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut leaf = CertificateParams::default();
+    leaf.subject_alt_names = vec![match host.literal() {
+        Some(address) => SanType::IpAddress(address),
+        None => SanType::DnsName(host.as_str().try_into()?),
+    }];
+    // RFC 5280 appendix A: a common name has at most 64 characters. Clients read the alternative name.
+    leaf.distinguished_name = name(if host.as_str().len() <= 64 {
+        host.as_str()
+    } else {
+        "ringfence leaf"
+    });
+    leaf.use_authority_key_identifier_extension = true;
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.not_before = (now - HOUR).into();
+    leaf.not_after = (now + time).into();
+    let certificate = leaf.signed_by(&key, issuer)?;
+    let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    Ok(CertifiedKey::from_der(chain, key, &provider)?)
+}
+
 /// Why there is no authority.
 #[derive(Debug)]
 pub enum MintError {
@@ -96,6 +131,10 @@ pub enum MintError {
     Certificate(rcgen::Error),
     /// rustls does not accept what was made.
     Tls(rustls::Error),
+    /// A name that no certificate can hold.
+    Name,
+    /// The data plane was started without one.
+    NotWanted,
 }
 
 impl From<rcgen::Error> for MintError {
@@ -115,6 +154,8 @@ impl std::fmt::Display for MintError {
         match self {
             MintError::Certificate(error) => write!(f, "cannot make a certificate: {error}"),
             MintError::Tls(error) => write!(f, "cannot use the certificate: {error}"),
+            MintError::NotWanted => f.write_str("no certificate authority is wanted"),
+            MintError::Name => f.write_str("no certificate can hold the name"),
         }
     }
 }
@@ -139,5 +180,7 @@ fn name(common: &str) -> DistinguishedName {
 /// The one name the gate answers for itself.
 pub(crate) const INFERENCE_HOST: &str = "inference.local";
 
+/// TLS-3.
+const LEAF_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

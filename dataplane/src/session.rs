@@ -14,7 +14,7 @@ use link::Generation;
 use link::record::{Access, Action, Event, Program, Refused, RequestLine, Stage, Surface, Text};
 use monoio::net::TcpStream;
 use policy::{Caller, Decision, Denial, IdentityError};
-use wire::{AfterRefusal, Authority, Code, Expectation, Refusal, RequestHead};
+use wire::{AfterRefusal, Authority, Code, Expectation, Refusal, RequestHead, RequestId};
 
 use crate::client::{self, Heard, Turn};
 use crate::io::Socket;
@@ -22,7 +22,7 @@ use crate::record::{self, Entry};
 use crate::revoke::{Path, Tunnel};
 use crate::stream::Stream;
 use crate::worker::{Sandbox, Worker};
-use crate::{forward, identify, inference, judge, tunnel};
+use crate::{forward, identify, inference, inspect, judge, tunnel};
 
 /// Which listener a connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,10 +162,20 @@ async fn request(
         (Decision::Tunnel(admitted), Asked::Forward(_)) => {
             return forward::run(worker, sandbox, client, &head, admitted, known, record).await;
         }
+        (Decision::Inspect(admitted), Asked::Connect(_)) => {
+            drop(policy);
+            let tunnel = inspect::run(worker, sandbox, client, &head, admitted, known, record);
+            Box::pin(tunnel).await;
+            return None;
+        }
+        (Decision::Inspect(_), Asked::Forward(_)) => {
+            let forwarded =
+                forward::run_judged(worker, sandbox, client, &head, &policy, known, record);
+            return Box::pin(forwarded).await;
+        }
         (Decision::Deny(denial), _) => denial,
-        // Requests are not inspected yet: what would have to be judged is refused, never let through
-        // (GEN-8).
-        (Decision::Inspect(_), _) | (Decision::Tunnel(_), Asked::Inference) => {
+        // Never asked: the policy has no say in who intercepts.
+        (Decision::Tunnel(_) | Decision::Inspect(_), Asked::Inference) => {
             Denial::code(Code::UnsupportedProtocol)
         }
     };
@@ -223,6 +233,16 @@ pub(crate) async fn deny(
     denial: &Denial,
     record: &mut Entry<'_, Access>,
 ) {
+    let refusal = denied(target, denial, record);
+    refuse(worker, client, head, &refusal, record.id()).await;
+}
+
+/// Closes a record with a denial; the refusal to answer with.
+pub(crate) fn denied(
+    target: &Authority,
+    denial: &Denial,
+    record: &mut Entry<'_, Access>,
+) -> Refusal {
     let took = record.age();
     let said = record.said();
     said.action = Action::Deny;
@@ -234,15 +254,25 @@ pub(crate) async fn deny(
         .as_deref()
         .map(|policy| Text::new(policy.as_bytes()));
     record.close();
-    let refusal = denial
+    denial
         .refusal()
         .host(target.host.as_str())
-        .port(target.port.number());
+        .port(target.port.number())
+}
+
+/// Answers the request `id` with a refusal, and closes.
+pub(crate) async fn refuse(
+    worker: &Worker,
+    client: &mut Stream,
+    head: &RequestHead,
+    refusal: &Refusal,
+    id: RequestId,
+) {
     client::refuse(
         client,
         &worker.limits,
-        record.id(),
-        &refusal,
+        id,
+        refusal,
         head.method(),
         AfterRefusal::Close,
     )

@@ -3,7 +3,7 @@
 //! Not `Send`, on purpose: state here is `Cell`s and plain maps. What crosses cores is the immutable
 //! snapshot, the record ring and the answers of helper threads.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -18,19 +18,25 @@ use crate::buffers::Buffers;
 use crate::deadline::Deadlines;
 use crate::identify::Callers;
 use crate::judge::{Evaluators, Judges};
+use crate::leaf::Leaves;
 use crate::limits::Limits;
 use crate::offload::Offload;
 use crate::relay::Pipe;
 use crate::revoke::Tunnels;
 use crate::snapshot::Snapshot;
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{ByRoute, Inspected, Pool};
+use crate::upstream::tls;
 
 /// One core.
 pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) buffers: Rc<Buffers>,
-    pub(crate) pool: Pool,
+    /// Idle connections to backends.
+    pub(crate) pool: Pool<ByRoute>,
+    /// Idle connections that inspected tunnels left.
+    pub(crate) inspected: Pool<Inspected>,
+    pub(crate) leaves: Rc<Leaves>,
     /// Emptied splice pipes.
     pub(crate) pipes: RefCell<Vec<Pipe>>,
     pub(crate) client_config: Arc<ClientConfig>,
@@ -89,9 +95,17 @@ pub(crate) struct Sandbox {
     /// Bytes of request bodies held in memory.
     pub(crate) buffered: Cell<u64>,
     pub(crate) budget: Budget,
+    /// TLS toward the servers of inspected tunnels; made when it is first needed.
+    pub(crate) client_config: OnceCell<Arc<ClientConfig>>,
 }
 
 impl Sandbox {
+    /// TLS toward servers, with the sessions of this sandbox alone.
+    pub(crate) fn client_config(&self, worker: &Worker) -> &Arc<ClientConfig> {
+        self.client_config
+            .get_or_init(|| tls::config_apart(&worker.client_config))
+    }
+
     /// The sandbox's policy in `snapshot`; one that was never loaded denies everything (TR-073).
     pub(crate) fn policy(&self, snapshot: &Snapshot) -> Arc<Policy> {
         snapshot

@@ -26,6 +26,8 @@ mod heads;
 #[cfg(test)]
 mod inference;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::{Attachment, DataPlane, Limits, Lookup, Snapshot};
+use dataplane::{Attachment, DataPlane, Limits, Lookup, Snapshot, Trust};
 use policy::{Policy, Routes, SandboxId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 use serde_json::Value;
@@ -36,6 +36,7 @@ pub(crate) const BACKEND: &str = "10.99.0.80:8080";
 /// What a world is opened with.
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
+    trust: Trust,
     entries: String,
     more: String,
     routes: Option<String>,
@@ -60,6 +61,7 @@ impl Setup {
     pub(crate) fn new() -> Setup {
         Setup {
             limits: Limits::default(),
+            trust: Trust::OwnAuthority,
             entries: String::new(),
             more: String::new(),
             routes: Some("routes: []\n".to_owned()),
@@ -116,6 +118,12 @@ impl Setup {
     /// Adds a line to the hosts file.
     pub(crate) fn host(mut self, line: &str) -> Setup {
         self.hosts += &format!("{line}\n");
+        self
+    }
+
+    /// No TLS of sandboxes can be ended.
+    pub(crate) fn without_authority(mut self) -> Setup {
+        self.trust = Trust::NoAuthority;
         self
     }
 
@@ -183,6 +191,7 @@ impl Setup {
                 routes: self.routes.as_deref().map(|text| Arc::new(parsed(text))),
             },
             site: policy::Site::default(),
+            trust: self.trust,
         })
         .unwrap();
         let world = World { plane, records };

@@ -75,6 +75,8 @@ pub enum Event {
     Connect(Access),
     /// A plain forward request was judged and, when allowed, answered.
     Forward(Access),
+    /// A request inside an inspected tunnel was judged and, when allowed, answered.
+    L7Request(L7Request),
     /// A request to `inference.local` ended.
     Inference(Inference),
     /// An open tunnel ended.
@@ -109,6 +111,8 @@ pub struct Program {
 pub enum Action {
     /// It was let through.
     Allow,
+    /// No rule allows it and nobody enforces: it was let through (L7-9).
+    Audit,
     /// It was refused.
     Deny,
 }
@@ -153,6 +157,37 @@ pub struct RequestLine {
     pub method: Text,
     /// The path, made with [`Text::path`].
     pub path: Text,
+}
+
+/// A request inside an inspected tunnel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct L7Request {
+    /// The host of the tunnel.
+    pub host: Text,
+    /// The port of the tunnel.
+    pub port: u16,
+    /// The policy entry that decided.
+    pub policy: Option<Text>,
+    /// The hash of the policy that was in force.
+    pub policy_version: Option<Text>,
+    /// Method and canonical path; absent when the bytes were no request.
+    pub request: Option<RequestLine>,
+    /// The verdict.
+    pub decision: Action,
+    /// Why it was refused: the reason of the refusal, or its code where that has none.
+    pub deny_reason: Option<Cow<'static, str>>,
+    /// The code of the refusal.
+    pub code: Option<&'static str>,
+    /// Status sent to the client.
+    pub status: Option<u16>,
+    /// Body bytes toward the upstream.
+    pub bytes_up: Option<u64>,
+    /// Body bytes toward the sandbox.
+    pub bytes_down: Option<u64>,
+    /// From the end of the head to the record.
+    pub took: Option<Duration>,
+    /// Who asked.
+    pub program: Option<Arc<Program>>,
 }
 
 /// How an inference answer ended.
@@ -259,6 +294,8 @@ pub enum Surface {
     Direct,
     /// Inside a CONNECT to `inference.local`.
     Inference,
+    /// Inside an inspected tunnel.
+    Inspected,
 }
 
 /// What ended before one of the other events applied.
@@ -306,6 +343,7 @@ impl Record {
         line.text("stage", Some(self.stage.as_str()));
         match &self.event {
             Event::Connect(access) | Event::Forward(access) => access.write(&mut line),
+            Event::L7Request(request) => request.write(&mut line),
             Event::Inference(inference) => inference.write(&mut line),
             Event::TunnelClosed(closed) => closed.write(&mut line),
             Event::Refused(refused) => refused.write(&mut line),
@@ -326,6 +364,7 @@ impl Event {
         match self {
             Event::Connect(_) => "CONNECT",
             Event::Forward(_) => "FORWARD",
+            Event::L7Request(_) => "L7_REQUEST",
             Event::Inference(_) => "INFERENCE",
             Event::TunnelClosed(_) => "TUNNEL_CLOSED",
             Event::Refused(_) => "REFUSED",
@@ -340,6 +379,7 @@ impl Event {
             Event::PolicyFailed(..) => "warn",
             Event::Connect(_)
             | Event::Forward(_)
+            | Event::L7Request(_)
             | Event::Inference(_)
             | Event::TunnelClosed(_)
             | Event::Refused(_)
@@ -371,6 +411,7 @@ impl Action {
     fn as_str(self) -> &'static str {
         match self {
             Action::Allow => "allow",
+            Action::Audit => "audit",
             Action::Deny => "deny",
         }
     }
@@ -400,6 +441,33 @@ impl Access {
         line.number("bytes_up", self.bytes_up);
         line.number("bytes_down", self.bytes_down);
         line.number("total_ms", self.took.map(|took| took.as_millis()));
+    }
+}
+
+impl L7Request {
+    fn write(&self, line: &mut Line<'_>) {
+        line.text("dst_host", Some(self.host.as_str()));
+        line.number("dst_port", Some(self.port));
+        line.text("policy", self.policy.as_ref().map(Text::as_str));
+        line.text(
+            "policy_version",
+            self.policy_version.as_ref().map(Text::as_str),
+        );
+        line.text("l7_protocol", Some("rest"));
+        let request = self.request.as_ref();
+        line.text("l7_action", request.map(|request| request.method.as_str()));
+        line.text("l7_target", request.map(|request| request.path.as_str()));
+        line.text("l7_decision", Some(self.decision.as_str()));
+        line.text("l7_deny_reason", self.deny_reason.as_deref());
+        line.text("code", self.code);
+        line.number("status", self.status);
+        line.number("bytes_up", self.bytes_up);
+        line.number("bytes_down", self.bytes_down);
+        line.number("total_ms", self.took.map(|took| took.as_millis()));
+        line.text(
+            "binary",
+            self.program.as_ref().map(|program| program.binary.as_str()),
+        );
     }
 }
 
@@ -488,6 +556,7 @@ impl Refused {
                 Surface::Proxy => "proxy",
                 Surface::Direct => "direct",
                 Surface::Inference => "inference",
+                Surface::Inspected => "inspected",
             }),
         );
         line.text(

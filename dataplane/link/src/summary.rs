@@ -112,6 +112,17 @@ fn denied(record: &Record) -> Option<Group> {
             group.policy = access.policy.clone();
             access.program.as_ref()
         }
+        Event::L7Request(request) if request.decision == Action::Deny => {
+            group.host = Some(request.host.clone());
+            group.port = Some(request.port);
+            group.code = request.code;
+            group.reason = request
+                .deny_reason
+                .clone()
+                .filter(|reason| Some(&**reason) != request.code);
+            group.policy = request.policy.clone();
+            request.program.as_ref()
+        }
         Event::Inference(inference) if inference.action == Action::Deny => {
             group.host = Some(Text::new(b"inference.local"));
             group.code = inference.code;
@@ -126,6 +137,7 @@ fn denied(record: &Record) -> Option<Group> {
         }
         Event::Connect(_)
         | Event::Forward(_)
+        | Event::L7Request(_)
         | Event::Inference(_)
         | Event::TunnelClosed(_)
         | Event::PolicyLoaded(_)

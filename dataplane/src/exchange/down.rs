@@ -7,7 +7,7 @@ use wire::{
     Upgrade, Version,
 };
 
-use super::{Answered, Heads};
+use super::{Answered, Binding, Heads};
 use crate::deadline::{Alarm, Ends};
 use crate::limits::Limits;
 use crate::relay::body::{Body, Framing};
@@ -22,8 +22,19 @@ pub(super) struct Down<'a> {
     pub(super) limits: &'a Limits,
     pub(super) head: &'a RequestHead,
     pub(super) heads: Heads,
-    /// Set when the first byte of the final answer is sent.
-    pub(super) answering: &'a Cell<bool>,
+    /// How far the final answer is.
+    pub(super) progress: &'a Cell<Progress>,
+}
+
+/// How far the final answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// None of it was sent.
+    Awaited,
+    /// Some of it was.
+    Begun,
+    /// Its last bytes are on their way: a client that has them may leave at once.
+    Ending,
 }
 
 /// How an answer ended.
@@ -66,7 +77,7 @@ impl Down<'_> {
                 Persistence::KeepAlive,
             ) => Persistence::KeepAlive,
         };
-        self.answering.set(true);
+        self.progress.set(Progress::Begun);
         let head = (self.heads.answer)(&answer, framing, client);
         let bytes = self.body(head, upstream_framing, framing).await?;
         self.alarm.rest();
@@ -80,10 +91,12 @@ impl Down<'_> {
             (_, Persistence::KeepAlive | Persistence::Close) => Persistence::Close,
         };
         Ok(Relayed::Whole(Answered {
+            status: answer.status(),
             up: 0,
             down: bytes,
             client,
             upstream,
+            binding: binding(&answer),
         }))
     }
 
@@ -156,6 +169,7 @@ impl Down<'_> {
             bytes += taken;
             if let Body::Done(trailers) = &body {
                 framing.end(trailers, &mut out);
+                self.progress.set(Progress::Ending);
                 drop(self.send(out).await?);
                 return Ok(bytes);
             }
@@ -169,6 +183,7 @@ impl Down<'_> {
                     if upstream_framing == ResponseFraming::UntilClose && !self.alarm.rang() =>
                 {
                     framing.end(&[], &mut out);
+                    self.progress.set(Progress::Ending);
                     drop(self.send(out).await?);
                     return Ok(bytes);
                 }
@@ -188,4 +203,13 @@ impl Down<'_> {
         self.writing.rest();
         sent.map_err(|_| Unanswered::ClientGone)
     }
+}
+
+/// NTLM and Negotiate authenticate a connection: what comes later on it needs no proof of its own.
+fn binding(answer: &ResponseHead) -> Binding {
+    let bound = answer
+        .fields()
+        .filter(|field| field.is("www-authenticate"))
+        .any(|field| super::names_bound_scheme(field.value));
+    if bound { Binding::Bound } else { Binding::Free }
 }

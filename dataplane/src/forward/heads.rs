@@ -8,15 +8,22 @@ use wire::{
     WriteError,
 };
 
+use crate::inspect::target::Aim;
 use crate::relay::body::Framing;
 
 /// FWD-7: origin form, the target's own Host, no hop-by-hop fields, one `Connection: close`, Via.
-pub(super) fn write_request(head: &RequestHead, target: &Authority) -> Result<Vec<u8>, WriteError> {
+/// Where requests are inspected the target is the one that was judged, so a server as a whole (`*`) is asked for as `/`.
+pub(super) fn write_request(
+    head: &RequestHead,
+    target: &Authority,
+    judged: Option<&Aim<'_>>,
+) -> Result<Vec<u8>, WriteError> {
     let absolute = wire::target::absolute(head.target()).map_err(|_| WriteError::Target)?;
     let asterisk = head.method() == b"OPTIONS" && absolute.path_and_query.is_empty();
-    let mut writer = match asterisk {
-        true => HeadWriter::request(head.method(), &[b"*"])?,
-        false => HeadWriter::request(head.method(), &absolute.origin_form())?,
+    let mut writer = match judged {
+        Some(aim) => HeadWriter::request(head.method(), &aim.pieces())?,
+        None if asterisk => HeadWriter::request(head.method(), &[b"*"])?,
+        None => HeadWriter::request(head.method(), &absolute.origin_form())?,
     };
     let host = host_field(target);
     if head.host().is_none() {

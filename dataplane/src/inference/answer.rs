@@ -21,6 +21,7 @@ use crate::deadline::Ends;
 use crate::hangup::Hangup;
 use crate::relay::body::{Body, Framing};
 use crate::stream::{Fill, Stream};
+use crate::upstream::pool::ByRoute;
 use crate::worker::Worker;
 
 /// What the answer must look like for this client.
@@ -79,7 +80,7 @@ pub(super) async fn relay(
         && upstream_framing != ResponseFraming::UntilClose
         && head.persistence() == Persistence::KeepAlive;
     if reusable {
-        worker.pool.give(&worker.limits, route, upstream);
+        worker.pool.give(&ByRoute(Arc::clone(route)), upstream);
     }
     let after = match end {
         End::Complete if framing == Framing::UntilClose => After::Close,

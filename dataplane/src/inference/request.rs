@@ -18,6 +18,7 @@ use crate::deadline::Ends;
 use crate::hangup::Hangup;
 use crate::limits::Limits;
 use crate::stream::{Fill, Stream};
+use crate::upstream::pool::ByRoute;
 use crate::upstream::{UpstreamError, dial, tls};
 use crate::worker::Worker;
 
@@ -84,7 +85,7 @@ pub(super) async fn send(
     let pin = body.pin(&route.model);
     let length = pin.as_ref().map(|pin| body.pinned_len(pin));
     let bytes = write_head(route, head, found, length).map_err(|_| refuse(Failure::Unwritable))?;
-    let mut pooled = worker.pool.take(route);
+    let mut pooled = worker.pool.take(&ByRoute(Arc::clone(route)));
     loop {
         let reused = pooled.is_some();
         let sent = hangup
@@ -290,7 +291,10 @@ async fn connect(worker: &Worker, route: &Route) -> Result<Stream, UpstreamError
         .map_err(UpstreamError::Address)?;
     let socket = dial::dial(worker, verified, until).await?;
     match route.base.scheme {
-        Scheme::Https => tls::connect(worker, socket, &authority.host).await,
+        Scheme::Https => {
+            let stream = Stream::plain(socket, &worker.buffers);
+            tls::secure(worker, &worker.client_config, stream, &authority.host).await
+        }
         Scheme::Http | Scheme::Mock => Ok(Stream::plain(socket, &worker.buffers)),
     }
 }

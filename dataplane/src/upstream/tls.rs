@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::UpstreamError;
 use crate::deadline::Ends;
-use crate::io::Socket;
 use crate::stream::Stream;
 use crate::tls::Session;
 use crate::worker::Worker;
@@ -48,22 +48,29 @@ pub(crate) fn client_config(roots: &Roots) -> Result<Arc<ClientConfig>, rustls::
     Ok(Arc::new(config))
 }
 
-/// Wraps a dialled socket in TLS for `host`.
+/// The same for one sandbox: what a server remembers of one is not offered by another.
+pub(crate) fn config_apart(shared: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = shared.clone();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    Arc::new(config)
+}
+
+/// Continues a dialled connection inside TLS for `host`.
 ///
 /// # Errors
 /// `Tls` for a certificate or handshake that fails, or one that takes too long.
-pub(crate) async fn connect(
+pub(crate) async fn secure(
     worker: &Worker,
-    socket: Socket,
+    config: &Arc<ClientConfig>,
+    stream: Stream,
     host: &wire::Host,
 ) -> Result<Stream, UpstreamError> {
     let name = match host.literal() {
         Some(address) => ServerName::from(address),
         None => ServerName::try_from(host.as_str().to_owned()).map_err(|_| UpstreamError::Tls)?,
     };
-    let session =
-        Session::client(Arc::clone(&worker.client_config), name).map_err(|_| UpstreamError::Tls)?;
-    let mut stream = Stream::plain(socket, &worker.buffers).into_tls(session);
+    let session = Session::client(Arc::clone(config), name).map_err(|_| UpstreamError::Tls)?;
+    let mut stream = stream.into_tls(session);
     stream
         .socket
         .alarm
@@ -72,3 +79,6 @@ pub(crate) async fn connect(
     stream.socket.alarm.rest();
     Ok(stream)
 }
+
+/// Servers whose sessions are remembered for one sandbox.
+const SESSIONS_MAX: usize = 64;
