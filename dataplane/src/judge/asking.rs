@@ -56,6 +56,15 @@ enum Keep {
     Nothing,
 }
 
+/// What became of one try.
+enum Asked {
+    Answered(Ruling, Keep),
+    /// The process is gone.
+    Ended,
+    /// It said nothing in time.
+    Silent,
+}
+
 struct Asker {
     process: Option<Process>,
     rules: Arc<Rules>,
@@ -84,23 +93,40 @@ impl Asker {
         });
     }
 
+    /// The answer. A process that has ended since the last question is no reason to deny this one; one that ends or
+    /// stays silent over it is.
     async fn ask(&mut self, question: &[u8]) -> (Ruling, Keep) {
+        let known = self.process.is_some();
+        match self.ask_once(question).await {
+            Asked::Answered(ruling, keep) => (ruling, keep),
+            Asked::Ended if known => match self.ask_once(question).await {
+                Asked::Answered(ruling, keep) => (ruling, keep),
+                Asked::Ended | Asked::Silent => (Ruling::failed(), Keep::Nothing),
+            },
+            Asked::Ended | Asked::Silent => (Ruling::failed(), Keep::Nothing),
+        }
+    }
+
+    async fn ask_once(&mut self, question: &[u8]) -> Asked {
         if self.process.is_none() {
             self.start().await;
         }
         let Some(process) = &mut self.process else {
-            return (Ruling::failed(), Keep::Nothing);
+            return Asked::Ended;
         };
         let alarm = self.deadlines.alarm(process.channel.as_raw_fd());
         alarm.arm(self.patience, Ends::Connection);
         let answer = process.exchange(question).await;
+        let rang = alarm.rang();
         drop(alarm);
         match answer.as_deref() {
-            Some([frame::ANSWER, answer @ ..]) => (Ruling::read(answer), Keep::Answer),
-            Some([frame::STOPPED, ..]) => (Ruling::failed(), Keep::Nothing),
+            Some([frame::ANSWER, answer @ ..]) => {
+                Asked::Answered(Ruling::read(answer), Keep::Answer)
+            }
+            Some([frame::STOPPED, ..]) => Asked::Answered(Ruling::failed(), Keep::Nothing),
             Some(_) | None => {
                 self.stop();
-                (Ruling::failed(), Keep::Nothing)
+                if rang { Asked::Silent } else { Asked::Ended }
             }
         }
     }

@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use policy::custom::{Evaluator, Rules};
 use rustix::process::{Pid, Resource, Rlimit, Signal};
@@ -43,6 +44,7 @@ fn keep(bounds: Bounds) -> io::Result<()> {
     sys::close_from(3)?;
     let mut channel = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     limit(Resource::Core, 0)?;
+    rustix::thread::set_no_new_privs(true)?;
     limit(Resource::Data, KEEPER_MEMORY_BYTES_MAX)?;
     let Some(rules) = frame::read(&mut channel)? else {
         return Ok(());
@@ -63,6 +65,7 @@ fn keep(bounds: Bounds) -> io::Result<()> {
         bounds,
         current: None,
     };
+    _ = sys::short_turns(0, TURN);
     keeper.renew()?;
     frame::write(&mut keeper.channel, &[&[frame::READY]])?;
     while let Some(question) = frame::read(&mut keeper.channel)? {
@@ -172,7 +175,7 @@ fn evaluate(evaluator: &mut Evaluator, bounds: Bounds, channel: UnixStream) -> i
     let channel = UnixStream::from(sys::keep_only(OwnedFd::from(channel))?);
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // Whoever serves connections goes first.
-    _ = rustix::process::nice(NICE);
+    _ = sys::short_turns(NICE, TURN);
     limit(
         Resource::Data,
         data_bytes()?.saturating_add(bounds.memory_bytes),
@@ -210,6 +213,10 @@ fn data_bytes() -> io::Result<u64> {
         .map(|kib| kib.saturating_mul(1024))
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
+
+/// An evaluation that burns time is interrupted as often, by the keeper that ends it and by workers; and the keeper
+/// is there when it wakes up.
+const TURN: Duration = Duration::from_micros(100);
 
 /// Lower than those who serve connections, and still served when they are busy.
 const NICE: i32 = 5;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -99,6 +100,8 @@ impl Evaluators {
             // The allocator takes memory as it is needed, so that the bound on it counts what is used.
             .env("MIMALLOC_ARENA_RESERVE", "0")
             .env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1")
+            // A Ctrl-C is meant for the command.
+            .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
