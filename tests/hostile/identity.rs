@@ -15,7 +15,7 @@ use harness::run::Ended;
 use harness::scene::Scene;
 
 const ROUNDS: usize = 1_000;
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 const LISTED: &str = "/mnt/bin/listed";
 const EVIL: &str = "/mnt/bin/evil";
@@ -219,6 +219,32 @@ fn many_calls_at_once_are_all_answered_and_local_servers_are_left_alone() {
         always(scene, LISTED, &["many-at-once"], 100, "Allowed");
         always(scene, EVIL, &["many-at-once"], 100, "Denied");
         always(scene, EVIL, &["local-server"], ROUNDS, "Allowed");
+    });
+}
+
+/// IDN-9, TR-050: the first use of a file of one GiB is hashed while others go on.
+#[test]
+fn nobody_waits_for_the_hash_of_another_program() {
+    play_within(LIMIT, |scene| {
+        place(LISTED);
+        place("/mnt/bin/big");
+        let big = fs::OpenOptions::new().write(true).open("/mnt/bin/big");
+        big.and_then(|file| file.set_len(1 << 30))
+            .expect("a file with a hole");
+        let listed = private("listed", "api.test", 9, &[LISTED, "/mnt/bin/big"]);
+        let ended = scene
+            .run()
+            .policy(&text(&listed, ""))
+            .sh(&format!(
+                "{LISTED} call; (/mnt/bin/big call; echo big $?) & sleep 0.05; {LISTED} rounds plain 20; wait"
+            ))
+            .end();
+        assert_eq!(
+            ended.out(),
+            "plain Allowed=20\nbig 10\n",
+            "{}",
+            ended.story()
+        );
     });
 }
 

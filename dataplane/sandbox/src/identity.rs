@@ -194,14 +194,16 @@ fn find_group(name: &str, groups: &str) -> Result<u32, Failure> {
         .ok_or_else(|| Step::Identity.failed(format!("group `{name}` not found in /etc/group")))
 }
 
-/// What making a sandbox without a user namespace takes.
-const NEEDED: [(CapabilitySet, &str); 6] = [
+/// What making a sandbox without a user namespace takes, and a data plane beside it.
+const NEEDED: [(CapabilitySet, &str); 7] = [
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
     (CapabilitySet::NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE"),
     (CapabilitySet::SETUID, "CAP_SETUID"),
     (CapabilitySet::SETGID, "CAP_SETGID"),
     (CapabilitySet::SETPCAP, "CAP_SETPCAP"),
+    // To see who calls connect(2): the command is another user's process.
+    (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
 ];
 
 #[cfg(test)]

@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +71,7 @@ impl Watch {
     /// With the likely cause. Then callers must be looked for afterwards.
     pub(crate) fn start(offload: Offload) -> io::Result<Watch> {
         let proc = own_proc()?;
-        try_out()?;
+        try_out(proc.as_fd())?;
         let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         epoll::add(
@@ -132,7 +132,7 @@ fn own_proc() -> io::Result<OwnedFd> {
 }
 
 /// Does to this process what will be done to callers, so that a missing right is known before the first call.
-fn try_out() -> io::Result<()> {
+fn try_out(proc: BorrowedFd<'_>) -> io::Result<()> {
     let because = |what: &'static str| {
         move |error: io::Error| {
             io::Error::other(format!(
@@ -151,6 +151,12 @@ fn try_out() -> io::Result<()> {
     let (byte, mut buf) = (1_u8, [0]);
     let address = (&raw const byte).expose_provenance() as u64;
     sys::read_memory(std::process::id(), address, &mut buf).map_err(because("process_vm_readv"))?;
+    // Own processes are always open; this setting closes all others, for everybody.
+    let mut scope = [0; 2];
+    let yama = process::read_file(proc, c"sys/kernel/yama/ptrace_scope", &mut scope);
+    if yama.is_ok() && scope.starts_with(b"3") {
+        return Err(io::Error::other("kernel.yama.ptrace_scope is 3"));
+    }
     Ok(())
 }
 
@@ -304,7 +310,7 @@ enum Judged {
 }
 
 impl Sandbox {
-    fn judge(&mut self, call: Call, proc: std::os::fd::BorrowedFd<'_>, offload: &Offload) {
+    fn judge(&mut self, call: Call, proc: BorrowedFd<'_>, offload: &Offload) {
         if !call.leads_to(&self.doors) {
             return call.go_on();
         }
@@ -326,7 +332,7 @@ impl Sandbox {
     }
 
     /// The cookie of the socket that the call is about; `None` for what cannot become a connection to the gate.
-    fn socket(&mut self, call: &Call, proc: std::os::fd::BorrowedFd<'_>) -> Option<u64> {
+    fn socket(&mut self, call: &Call, proc: BorrowedFd<'_>) -> Option<u64> {
         let number = call.told.thread;
         let take = |thread: &Thread| {
             pidfd_getfd(
@@ -483,7 +489,7 @@ fn is_closed(socket: &OwnedFd) -> bool {
 }
 
 impl Thread {
-    fn open(proc: std::os::fd::BorrowedFd<'_>, number: u32) -> Option<Thread> {
+    fn open(proc: BorrowedFd<'_>, number: u32) -> Option<Thread> {
         let pid = Pid::from_raw(number.cast_signed())?;
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory =
