@@ -3,13 +3,13 @@
 //! ```text
 //!  listener ─► session ─► client.read_head ─► policy ─┬─ Deny ───► client.refuse ─────────────┐
 //!  (which      (identify:  (wire)            (decide) ├─ Tunnel ─► upstream ─► relay ─────────┼─► record
-//!   sandbox)    which                                 └─ Infer ──► inference ─► upstream ─────┘
-//!               binary)
+//!   sandbox)    which                                 ├─ Inspect ► inspect ─► judge ─► exchange ┤
+//!               binary)                               └─ Infer ──► inference ─► upstream ─────┘
 //! ```
 //!
 //! The files, in the order a request meets them: `listener`, `session`, `identify`, `client`, `judge`, `tunnel`,
-//! `inference`, `upstream`, `relay`, `revoke`, `record`. Beneath them: `stream` over `io` and `tls`, `hangup`, `buffers`,
-//! `deadline`. Started by `boot`; everything a core owns is in `worker`.
+//! `forward`, `inspect`, `inference`, `upstream`, `exchange`, `relay`, `revoke`, `record`. Beneath them: `stream` over `io`
+//! and `tls`, `leaf` over `mint`, `hangup`, `buffers`, `deadline`. Started by `boot`; everything a core owns is in `worker`.
 //!
 //! **Invariant:** nothing here names tokio, takes a lock or waits for anything but the ring.
 
