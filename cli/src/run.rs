@@ -3,28 +3,28 @@
 //! The order is that of GEN-5 and SBX-1: inputs, data plane, fence with its listeners, hand-over
 //! confirmed, and only then the command. Whatever fails before ends the start, and says which step.
 
+mod live;
+mod spec;
+
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use dataplane::{Attachment, DataPlane, Lookup, Snapshot};
-use link::record::{Event, PolicyVersion, Text};
-use policy::{PolicyDocument, Routes, SandboxId};
-use sandbox::{
-    Connects, Environment, Fence, Filesystem, Hints, InferenceFile, Listed, Observe, Outcome,
-    RuntimeDir, Spec, Started, Terminal,
-};
+use policy::SandboxId;
+use sandbox::{Connects, Fence, Observe, Outcome, RuntimeDir, Started};
 
 use crate::args::RunArgs;
 use crate::inputs::{self, Files, InputError};
 use crate::print::{self, NOT_STARTED, USAGE};
-use crate::reload::{self, Contents, Reload, Reloading};
+use crate::reload::Contents;
 use crate::signals::Signals;
-use crate::status::{Board, Facts, LandlockFacts, PolicyFacts, RouteFacts};
 use crate::summary;
+
+pub(crate) use live::inference_file;
+use live::{Begun, Live};
 
 /// Runs the command and gives the exit code of CLI-6.
 pub(crate) fn run(args: Box<RunArgs>) -> ExitCode {
@@ -73,10 +73,7 @@ impl From<InputError> for Stop {
 struct Running {
     fence: Fence,
     signals: Signals,
-    /// Absent when there is no file to read again.
-    reloading: Option<Reloading>,
-    /// Shows the sandbox in `status`, unless `reloading` does.
-    _board: Option<Board>,
+    live: Live,
     _runtime_dir: Arc<RuntimeDir>,
 }
 
@@ -94,7 +91,6 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     let rules = inputs::rules(args, &document)?;
     let routes = inputs::routes(args)?;
     let available = inference_file(&routes);
-    let routes_count = routes.as_slice().len();
     let runtime_dir = RuntimeDir::create(
         &id,
         std::env::var_os("XDG_RUNTIME_DIR")
@@ -102,7 +98,7 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
             .as_deref(),
     )
     .map_err(Stop::own)?;
-    let mut spec = spec(args, &document, &added, &id, &name, &runtime_dir)?;
+    let mut spec = spec::of(args, &document, &added, &id, &name, &runtime_dir)?;
     // Before the first thread, so that no signal is lost between here and the wait.
     let signals = Signals::take().map_err(Stop::own)?;
 
@@ -110,7 +106,6 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     if let Some(rules) = rules {
         compiled = compiled.with_rules(rules);
     }
-    let hash = compiled.hash().to_owned();
     let policies = HashMap::from([(sandbox_id.clone(), Arc::new(compiled))]);
     let data_plane = dataplane::start(dataplane::Config {
         limits: dataplane::Limits::default(),
@@ -146,121 +141,50 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     attach(&data_plane, sandbox_id.clone(), &mut fence)?;
     let started = fence.go().map_err(launched)?;
     if !args.quiet {
-        for skipped in started.skipped.iter().filter(|skipped| skipped.degrades) {
-            print::message(format_args!(
-                "warning: {}: {}",
-                skipped.path.display(),
-                skipped.reason
-            ));
-        }
-        if started.landlock == sandbox::LandlockState::None {
-            print::message("warning: this kernel has no Landlock; file rules are not enforced");
-        }
-        if let Connects::Unobserved(why) = &started.connects {
-            print::message(format_args!(
-                "warning: connect(2) cannot be observed: {why}; a program that means to can be taken for another one that \
-                 `binaries` lists (docs/decisions/0009)"
-            ));
-        }
+        warn(&started);
     }
-    let first = PolicyVersion {
-        version: 1,
-        hash: Text::new(hash.as_bytes()),
-    };
-    reload::say(
-        data_plane.records(),
-        &sandbox_id,
-        Event::PolicyLoaded(first),
-    );
-    let facts = facts(args, &files, (id, name), (hash, routes_count), &started);
-    let board = board(&runtime_dir, facts);
     let runtime_dir = Arc::new(runtime_dir);
-    let (reloading, board) = if files.paths().is_empty() {
-        (None, board)
-    } else {
-        let reloading = Reloading::start(Reload {
-            args: Arc::clone(args),
-            files,
-            sandbox: sandbox_id,
-            created,
-            snapshots: data_plane.snapshots().clone(),
-            records: data_plane.records().clone(),
-            runtime_dir: Arc::clone(&runtime_dir),
-            board,
-            version: 1,
-            seen,
-            said: None,
-        })
-        .map_err(Stop::own)?;
-        (Some(reloading), None)
-    };
+    let live = Live::begin(Begun {
+        args,
+        files,
+        seen,
+        created,
+        id,
+        name,
+        sandbox: sandbox_id,
+        data_plane: &data_plane,
+        runtime_dir: &runtime_dir,
+        started: &started,
+    })
+    .map_err(Stop::own)?;
     Ok((
         Running {
             fence,
             signals,
-            reloading,
-            _board: board,
+            live,
             _runtime_dir: runtime_dir,
         },
         data_plane,
     ))
 }
 
-/// Shows the sandbox to `ringfence status`. One that cannot be shown runs all the same.
-fn board(runtime_dir: &RuntimeDir, facts: Facts) -> Option<Board> {
-    let base = runtime_dir.path().parent()?;
-    match Board::hang(base, facts) {
-        Ok(board) => Some(board),
-        Err(error) => {
-            print::message(format_args!(
-                "warning: `ringfence status` will not show this sandbox: {error}"
-            ));
-            None
-        }
+/// What the start could not do, and what that means.
+fn warn(started: &Started) {
+    for skipped in started.skipped.iter().filter(|skipped| skipped.degrades) {
+        print::message(format_args!(
+            "warning: {}: {}",
+            skipped.path.display(),
+            skipped.reason
+        ));
     }
-}
-
-fn facts(
-    args: &RunArgs,
-    files: &Files,
-    (id, name): (String, String),
-    (hash, routes): (String, usize),
-    started: &Started,
-) -> Facts {
-    let absolute = |path: &Path| {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        path.display().to_string()
-    };
-    let now = link::record::rfc3339(SystemTime::now());
-    Facts {
-        id,
-        name,
-        pid: std::process::id(),
-        started: now.clone(),
-        policy: PolicyFacts {
-            file: files.document().map(absolute),
-            version: 1,
-            hash,
-            loaded: now,
-        },
-        routes: RouteFacts {
-            file: files.routes().map(absolute),
-            count: routes,
-        },
-        reload_error: None,
-        watch: args.watch,
-        identity: match &started.connects {
-            Connects::Observed => "notification".to_owned(),
-            Connects::Unobserved(_) => "fallback".to_owned(),
-        },
-        landlock: LandlockFacts {
-            state: started.landlock.as_str().to_owned(),
-            skipped: started
-                .skipped
-                .iter()
-                .map(|skipped| skipped.path.display().to_string())
-                .collect(),
-        },
+    if started.landlock == sandbox::LandlockState::None {
+        print::message("warning: this kernel has no Landlock; file rules are not enforced");
+    }
+    if let Connects::Unobserved(why) = &started.connects {
+        print::message(format_args!(
+            "warning: connect(2) cannot be observed: {why}; a program that means to can be taken for another one that \
+                 `binaries` lists (docs/decisions/0009)"
+        ));
     }
 }
 
@@ -273,130 +197,6 @@ fn names(args: &RunArgs) -> Result<(String, String), Stop> {
         .iter()
         .fold("sb-".to_owned(), |id, byte| id + &format!("{byte:02x}"));
     Ok((args.name.clone().unwrap_or_else(|| id.clone()), id))
-}
-
-fn spec(
-    args: &RunArgs,
-    document: &PolicyDocument,
-    added: &[String],
-    id: &str,
-    name: &str,
-    runtime_dir: &RuntimeDir,
-) -> Result<Spec, Stop> {
-    let usage = |why: String| Stop { code: USAGE, why };
-    let user = args
-        .variables
-        .iter()
-        .map(|text| sandbox::user_entry(text, |name| std::env::var_os(name)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| usage(error.to_string()))?;
-    let environment = Environment {
-        id,
-        name,
-        runtime_dir: runtime_dir.path(),
-        user: &user,
-        providers: &[],
-        hints: if args.no_inference_hints {
-            Hints::LeaveOut
-        } else {
-            Hints::Set
-        },
-    };
-    let workdir = match &args.workdir {
-        Some(workdir) => {
-            std::path::absolute(workdir).map_err(|error| usage(format!("--workdir: {error}")))?
-        }
-        None => std::env::current_dir()
-            .map_err(|error| usage(format!("the current directory is gone: {error}")))?,
-    };
-    let (user, group) = identity(args, document);
-    Ok(Spec {
-        command: command(args),
-        env: environment.build(std::env::vars_os()),
-        workdir,
-        filesystem: filesystem(document, added),
-        compatibility: match document.landlock.compatibility {
-            policy::document::Compatibility::BestEffort => sandbox::Compatibility::BestEffort,
-            policy::document::Compatibility::HardRequirement => {
-                sandbox::Compatibility::HardRequirement
-            }
-        },
-        run_as_user: user,
-        run_as_group: group,
-        runtime_dir: runtime_dir.path().to_owned(),
-        terminal: Terminal::of_stdin(),
-        observe: Observe::Nothing("the data plane is not started".to_owned()),
-    })
-}
-
-/// CLI-19: the flag wins over the policy.
-fn identity(args: &RunArgs, document: &PolicyDocument) -> (Option<String>, Option<String>) {
-    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    match &args.user {
-        Some(user) => match user.split_once(':') {
-            Some((user, group)) => (named(user), named(group)),
-            None => (named(user), None),
-        },
-        None => (
-            named(&document.process.run_as_user),
-            named(&document.process.run_as_group),
-        ),
-    }
-}
-
-fn command(args: &RunArgs) -> Vec<OsString> {
-    if !args.command.is_empty() {
-        return args.command.clone();
-    }
-    match std::env::var_os("RINGFENCE_SANDBOX_COMMAND").filter(|command| !command.is_empty()) {
-        Some(command) => vec!["/bin/sh".into(), "-c".into(), command],
-        None => vec!["/bin/bash".into()],
-    }
-}
-
-fn filesystem(document: &PolicyDocument, added: &[String]) -> Filesystem {
-    let Some(filesystem) = &document.filesystem else {
-        return Filesystem::default();
-    };
-    // The restrictive default has no author: nobody who wrote `/tmp` meant the sockets in it.
-    let mut restrictive = PolicyDocument::restrictive_default();
-    restrictive.complete();
-    let ours = restrictive.filesystem.as_ref() == Some(filesystem);
-    let listed = |path: &policy::document::PolicyPath| {
-        if ours || added.iter().any(|added| added == path.as_str()) {
-            Listed::baseline(path.as_str())
-        } else {
-            Listed::author(path.as_str())
-        }
-    };
-    Filesystem {
-        read_only: filesystem.read_only.iter().map(listed).collect(),
-        read_write: filesystem.read_write.iter().map(listed).collect(),
-        include_workdir: filesystem.include_workdir,
-    }
-}
-
-/// What the sandbox may know of its routes (ENV-4).
-pub(crate) fn inference_file(routes: &Routes) -> InferenceFile {
-    InferenceFile {
-        url: "https://inference.local/v1".to_owned(),
-        available: !routes.is_empty(),
-        protocols: protocols(routes),
-        model: routes.as_slice().first().map(|route| route.model.clone()),
-        note: "no credential is needed; clients that insist on one accept any text".to_owned(),
-    }
-}
-
-fn protocols(routes: &Routes) -> Vec<String> {
-    let mut names: Vec<String> = routes
-        .as_slice()
-        .iter()
-        .flat_map(|route| &route.protocols)
-        .map(|protocol| protocol.as_str().to_owned())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// Hands the listeners to the data plane and waits until it confirms (GEN-5).
@@ -418,13 +218,12 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
     let Running {
         fence,
         signals,
-        reloading,
-        _board,
+        live,
         _runtime_dir,
     } = running;
     let remote = fence.remote();
     let handle = signals.handle();
-    let ask = reloading.as_ref().map(Reloading::asker);
+    let ask = live.asker();
     let forwarding = std::thread::spawn(move || {
         let ask = ask.as_ref().map(|ask| ask as &dyn Fn());
         signals.pass_on(&remote, ask);
@@ -436,7 +235,7 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
     handle.close();
     drop(forwarding.join());
     // What it was about to put in force has nobody to be in force for.
-    reloading.into_iter().for_each(Reloading::end);
+    live.end();
     let denied = data_plane.close();
     if !args.quiet {
         if outcome == Outcome::TimedOut {
@@ -450,30 +249,6 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// BAS-1, SBX-3
-    #[test]
-    fn only_what_a_policy_lists_is_its_authors() {
-        let mut default = PolicyDocument::restrictive_default();
-        let added = default.complete();
-        let of_nobody = filesystem(&default, &added);
-        let text = "version: 1\nfilesystem_policy: { read_write: [/tmp, /mine] }\n";
-        let mut written = policy::parse(text, "policy.yaml").unwrap().document;
-        let added = written.complete();
-        let of_author = filesystem(&written, &added);
-        let authored = |listed: &[Listed]| {
-            let authors = listed
-                .iter()
-                .filter(|listed| listed.origin == sandbox::Origin::Author);
-            authors
-                .map(|listed| listed.path.display().to_string())
-                .collect::<Vec<_>>()
-        };
-        assert!(!of_nobody.read_write.is_empty());
-        assert_eq!(authored(&of_nobody.read_write), [""; 0]);
-        assert_eq!(authored(&of_nobody.read_only), [""; 0]);
-        assert_eq!(authored(&of_author.read_write), ["/tmp", "/mine"]);
-    }
 
     /// SECURITY 38
     #[test]
