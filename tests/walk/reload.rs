@@ -476,6 +476,28 @@ fn a_hang_up_signal_is_the_commands_only_when_there_is_nothing_to_reload() {
     });
 }
 
+/// IDN-8: a binary that is a symbolic link stands for the target it has when the policy is loaded.
+#[test]
+fn a_link_among_the_binaries_is_resolved_again() {
+    play(|scene| {
+        echo(7000);
+        let link = scene.work().join("agent");
+        std::os::unix::fs::symlink("/usr/bin/true", &link).unwrap();
+        let linked = text(&private("api", "api.test", 7000, &["/mnt/work/agent"]), "");
+        let policy = file(scene, "policy.yaml", &linked);
+        let fence = run(scene, &policy).fence();
+        let running = started(fence.running());
+        assert_eq!(connect(&fence, "api.test:7000").0, 403);
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("/mnt/bin/inside", &link).unwrap();
+        reload(running, "POLICY_LOADED");
+        assert_eq!(connect(&fence, "api.test:7000").0, 200);
+        let ended = fence.end();
+        let last = ended.records_of("POLICY_LOADED")[1];
+        assert_eq!(last["policy_version"], 1, "the policy itself is the same");
+    });
+}
+
 /// LIV-11, decision 0014: a terminal that goes away ends the session in it, files or not.
 #[test]
 fn a_terminal_that_goes_away_reaches_the_command() {
@@ -484,29 +506,37 @@ fn a_terminal_that_goes_away_reaches_the_command() {
     }
     play(|scene| {
         let policy = file(scene, "policy.yaml", &text("", ""));
-        let script = "trap 'echo gone >/mnt/work/gone; exit' HUP; : >/mnt/work/up; while :; do sleep 0.05; done";
+        let script = "trap 'echo gone >/mnt/work/gone; exit 7' HUP; trap 'exit 5' TERM; : >/mnt/work/up; while :; do sleep 0.05; done";
         // The launcher leads the session of a terminal that its other end then closes.
-        let terminal = "import os, pty, sys, time\n\
+        let terminal = "import os, pty, signal, sys, time\n\
             pid, master = pty.fork()\n\
-            if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+            if pid == 0 and sys.argv[1] == 'nohup': signal.signal(signal.SIGHUP, signal.SIG_IGN)\n\
+            if pid == 0: os.execv(sys.argv[2], sys.argv[2:])\n\
             while not os.path.exists('/mnt/work/up'): time.sleep(0.01)\n\
             os.close(master)\n\
+            if sys.argv[1] == 'nohup': time.sleep(0.5); os.kill(pid, signal.SIGTERM)\n\
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
-        let output = Command::new("python3")
-            .args(["-c", terminal])
-            .arg(scene.ringfence())
-            .args(["run", "--policy"])
-            .arg(&policy)
-            .args(["--", "sh", "-c", script])
-            .current_dir(scene.work())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0");
-        assert!(scene.work().join("gone").exists());
+        for (how, code, seen) in [("plain", "7", true), ("nohup", "5", false)] {
+            for left in ["up", "gone"] {
+                drop(std::fs::remove_file(scene.work().join(left)));
+            }
+            let output = Command::new("python3")
+                .args(["-c", terminal, how])
+                .arg(scene.ringfence())
+                .args(["run", "--policy"])
+                .arg(&policy)
+                .args(["--", "sh", "-c", script])
+                .current_dir(scene.work())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout).trim(),
+                code,
+                "{how}"
+            );
+            assert_eq!(scene.work().join("gone").exists(), seen, "{how}");
+        }
     });
 }
