@@ -1,5 +1,7 @@
 //! An operator's own rules: what they decide, what they may cost, and who pays for it.
 
+mod requests;
+
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
