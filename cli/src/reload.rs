@@ -10,7 +10,7 @@ mod watch;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -33,6 +33,8 @@ use watch::Watch;
 pub(crate) struct Reload {
     pub(crate) args: Arc<RunArgs>,
     pub(crate) files: Files,
+    /// What the command may write: no file in it says what the command may do.
+    pub(crate) writable: Vec<PathBuf>,
     pub(crate) sandbox: SandboxId,
     /// The policy the sandbox was created with, as its author wrote it (LIV-3).
     pub(crate) created: PolicyDocument,
@@ -87,6 +89,31 @@ fn regular(path: &Path) -> std::io::Result<std::fs::File> {
         return Err(std::io::Error::other("not a regular file"));
     }
     std::fs::File::open(path)
+}
+
+/// Whether the command can change none of the files, nor a link that leads to one. Judged by what it was granted,
+/// without a look at owners and modes, which it may be able to change.
+///
+/// # Errors
+/// The file and the grant.
+pub(crate) fn out_of_reach(files: &Files, writable: &[PathBuf]) -> Result<(), String> {
+    for file in files.paths() {
+        let mut touched = watch::directories(&file);
+        touched.extend(std::fs::canonicalize(&file).ok());
+        for grant in writable {
+            let resolved = std::fs::canonicalize(grant).ok();
+            let grants = [Some(grant), resolved.as_ref()];
+            let mut reached = grants.into_iter().flatten();
+            if reached.any(|grant| touched.iter().any(|path| path.starts_with(grant))) {
+                return Err(format!(
+                    "{}: is not read again, because the command may write in {}; move it to where it may not",
+                    file.display(),
+                    grant.display()
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The thread that reloads, and the one that watches.
@@ -147,6 +174,7 @@ impl Reload {
         for path in self.files.paths() {
             regular(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         }
+        out_of_reach(&self.files, &self.writable)?;
         let again = inputs::again(&self.args, &self.files)?;
         if let Err(changes) = policy::update(&self.created, &again.written) {
             let file = self.files.document().unwrap_or(Path::new("policy"));

@@ -19,7 +19,7 @@ use sandbox::{Connects, Fence, Observe, Outcome, RuntimeDir, Started};
 use crate::args::RunArgs;
 use crate::inputs::{self, Files, InputError};
 use crate::print::{self, NOT_STARTED, USAGE};
-use crate::reload::Contents;
+use crate::reload::{self, Contents};
 use crate::signals::Signals;
 use crate::summary;
 
@@ -99,6 +99,11 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     )
     .map_err(Stop::own)?;
     let mut spec = spec::of(args, &document, &added, &id, &name, &runtime_dir)?;
+    let writable = spec::writable(&spec);
+    if args.watch {
+        reload::out_of_reach(&files, &writable)
+            .map_err(|why| Stop::own(format!("--watch: {why}")))?;
+    }
     // Before the first thread, so that no signal is lost between here and the wait.
     let signals = Signals::take().map_err(Stop::own)?;
 
@@ -147,6 +152,7 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     let live = Live::begin(Begun {
         args,
         files,
+        writable,
         seen,
         created,
         id,

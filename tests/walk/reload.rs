@@ -274,6 +274,37 @@ fn a_running_sandbox_takes_new_paths_and_refuses_to_lose_any() {
     });
 }
 
+/// SECURITY: a policy that the command may write would be the command's own.
+#[test]
+fn a_file_that_the_command_may_write_is_not_read_again() {
+    play(|scene| {
+        let own = scene.work().join("policy.yaml");
+        std::fs::write(&own, text("", "")).unwrap();
+        let link = scene.private().join("link.yaml");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        let fence = run(scene, &link).fence();
+        let running = started(fence.running());
+        std::fs::write(&own, api()).unwrap();
+        reload(running, "POLICY_FAILED");
+        assert!(
+            running
+                .said()
+                .contains("the command may write in /mnt/work"),
+            "{}",
+            running.said()
+        );
+        assert_eq!(connect(&fence, "api.test:7000").0, 403);
+        fence.end();
+        let watched = run(scene, &link).flag("--watch").sh("true").end();
+        assert_eq!(watched.code(), Some(125), "{}", watched.story());
+        assert!(
+            watched.err().contains("--watch: /mnt/private/link.yaml:"),
+            "{}",
+            watched.err()
+        );
+    });
+}
+
 /// Item 7: editors write in place, or rename another file over the old one, or turn a link.
 #[test]
 fn with_watch_a_change_is_put_in_force_without_being_asked() {

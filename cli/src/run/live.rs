@@ -2,7 +2,7 @@
 //!
 //! Apart from `run`, which starts and ends it, and from `reload` and `status`, which do it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,6 +21,8 @@ use crate::status::{Board, Facts, LandlockFacts, PolicyFacts, RouteFacts};
 pub(super) struct Begun<'a> {
     pub(super) args: &'a Arc<RunArgs>,
     pub(super) files: Files,
+    /// What the command may write.
+    pub(super) writable: Vec<PathBuf>,
     /// What the files held before they were read.
     pub(super) seen: Contents,
     /// The policy as its author wrote it.
@@ -63,6 +65,7 @@ impl Live {
         let reloading = Reloading::start(Reload {
             args: Arc::clone(begun.args),
             files: begun.files,
+            writable: begun.writable,
             sandbox: begun.sandbox,
             created: begun.created,
             snapshots: begun.data_plane.snapshots().clone(),

@@ -3,6 +3,7 @@
 //! Apart from `run`, which says in which order a start goes. Nothing is started or written here.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use policy::PolicyDocument;
 use sandbox::{Environment, Filesystem, Hints, Listed, Observe, RuntimeDir, Spec, Terminal};
@@ -64,6 +65,19 @@ pub(super) fn of(
         terminal: Terminal::of_stdin(),
         observe: Observe::Nothing("the data plane is not started".to_owned()),
     })
+}
+
+/// Where the command may write.
+pub(super) fn writable(spec: &Spec) -> Vec<PathBuf> {
+    let workdir = spec
+        .filesystem
+        .include_workdir
+        .then(|| spec.workdir.clone());
+    let listed = spec.filesystem.read_write.iter();
+    listed
+        .map(|listed| listed.path.clone())
+        .chain(workdir)
+        .collect()
 }
 
 /// CLI-19: the flag wins over the policy.

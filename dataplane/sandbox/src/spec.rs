@@ -128,7 +128,8 @@ impl Terminal {
 impl Spec {
     /// Whether the working directory is read-write. The root never is: a command started in `/` would have every file
     /// and every socket of the caller.
-    pub(crate) fn grants_workdir(&self) -> bool {
+    #[must_use]
+    pub fn grants_workdir(&self) -> bool {
         self.filesystem.include_workdir && !self.workdir_is_root()
     }
 
