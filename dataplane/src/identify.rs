@@ -9,6 +9,7 @@ mod observed;
 mod owner;
 mod process;
 mod watch;
+mod watched;
 
 use std::cell::RefCell;
 use std::io;
