@@ -9,7 +9,6 @@ mod agree;
 mod fix;
 mod near;
 mod print;
-mod query;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -29,7 +28,6 @@ use crate::rego::{Reference, ReferenceError};
 use crate::source::Loaded;
 
 pub(crate) use agree::agree;
-pub(crate) use query::decoded as decoded_query;
 
 /// The answer, for people (`Display`) and programs (`Serialize`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

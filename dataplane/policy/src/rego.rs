@@ -6,6 +6,7 @@
 //! that is undefined or fails is a denial (RGO-4).
 
 mod data;
+mod query;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use serde_json::json;
 use wire::Authority;
 
 pub use data::data;
+pub use query::query_values;
 
 use crate::caller::Caller;
 use crate::decision::POLICY_EVALUATION_FAILED;
@@ -43,7 +45,15 @@ pub enum Verdict {
         inspection: Inspection,
     },
     /// No rule allows it, and nobody enforces: forwarded and recorded (L7-9).
-    Audit,
+    Audit {
+        /// Key of the policy that names the decision.
+        policy: String,
+    },
+    /// Only `%2F` in the path keeps it from being let through: `invalid_request_target` (L7-5).
+    RefuseTarget {
+        /// Key of the policy that would have let it through.
+        policy: String,
+    },
     /// Refused.
     Deny {
         /// A reason of `policy_denied`.
@@ -69,7 +79,7 @@ pub struct Request<'r> {
     pub method: &'r str,
     /// Canonical path (L7-5).
     pub path: &'r str,
-    /// Decoded query values by name.
+    /// Decoded query values by name, as `query_values` reads them.
     pub query: BTreeMap<String, Vec<String>>,
 }
 
@@ -135,7 +145,7 @@ impl Reference {
             Inspection::Raw
         };
         Ok(Verdict::Allow {
-            policy: self.text("matched_network_policy")?,
+            policy: self.text("matched_connection_policy")?,
             inspection,
         })
     }
@@ -146,26 +156,29 @@ impl Reference {
                 inspection: Inspection::Requests,
                 ..
             } => {}
-            verdict @ (Verdict::Allow { .. } | Verdict::Audit | Verdict::Deny { .. }) => {
+            verdict @ (Verdict::Allow { .. }
+            | Verdict::Audit { .. }
+            | Verdict::RefuseTarget { .. }
+            | Verdict::Deny { .. }) => {
                 return Ok(verdict);
             }
         }
+        let policy = self.text("matched_network_policy")?;
         if self.truth("allow_request")? {
-            let policy = self.text("matched_request_policy")?;
             return Ok(Verdict::Allow {
                 policy,
                 inspection: Inspection::Requests,
             });
         }
-        if !self.truth("deny_request")? && !self.truth("request_enforced")? {
-            return Ok(Verdict::Audit);
+        if self.truth("request_audited")? {
+            return Ok(Verdict::Audit { policy });
         }
-        let policy = self
-            .text("matched_request_policy")
-            .or_else(|_| self.text("matched_network_policy"));
+        if self.truth("request_target_refused")? {
+            return Ok(Verdict::RefuseTarget { policy });
+        }
         Ok(Verdict::Deny {
             reason: self.text("deny_reason")?,
-            policy: policy.ok(),
+            policy: Some(policy),
         })
     }
 

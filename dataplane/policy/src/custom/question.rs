@@ -4,12 +4,11 @@
 //! them; only an evaluator reads them. Invariant: the input document is made from these bytes and nothing else.
 //! Executables of ancestors are in it by their paths alone, as in the input of the built-in rules.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use wire::Authority;
 
 use crate::caller::Caller;
+use crate::rego::query_values;
 
 /// Writes the question whether `caller` may connect to `target` in place of what `into` holds.
 pub fn connect(into: &mut Vec<u8>, caller: &Caller, target: &Authority) {
@@ -79,7 +78,10 @@ pub(super) fn input(question: &[u8]) -> Option<Value> {
         let (method, path) = (rest.text()?, rest.text()?);
         // Servers that read a query in different ways would be asked by one and obeyed by another: such a request is
         // not asked about at all, which denies it (decision 0010).
-        let query: BTreeMap<String, Vec<String>> = crate::explain::decoded_query(&rest.text()?)?;
+        let query = query_values(rest.text()?.as_bytes());
+        if query.contains_key("") {
+            return None;
+        }
         input["request"] = json!({"method": method, "path": path, "query": query});
     }
     rest.0.is_empty().then_some(input)

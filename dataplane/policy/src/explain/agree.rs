@@ -1,13 +1,12 @@
 //! Table and Rego rules, asked the same.
 //!
 //! Apart from the explanation because `policy test` demands it of every case as well.
-//! `%2F` is not the rules' business: what is refused for it alone is not compared (L7-5).
 
 use wire::{CanonicalPath, Code};
 
-use super::{ExplainError, query};
+use super::ExplainError;
 use crate::answer::{Answer, Outcome, Question, Stage};
-use crate::rego::{Inspection, Reference, Request, Verdict};
+use crate::rego::{Inspection, Reference, Request, Verdict, query_values};
 
 /// Asks the rules what the table answered.
 ///
@@ -28,15 +27,13 @@ pub(crate) fn agree(
     let Some((line, table)) = judged else {
         return Ok(());
     };
-    let path = CanonicalPath::parse(line.path.as_bytes()).ok();
-    let query = query::decoded(line.query.as_deref().unwrap_or_default());
-    let Some((path, query)) = path.zip(query) else {
+    let Ok(path) = CanonicalPath::parse(line.path.as_bytes()) else {
         return Ok(());
     };
     let asked = Request {
         method: &line.method,
         path: &String::from_utf8_lossy(path.as_bytes()),
-        query,
+        query: query_values(line.query.as_deref().unwrap_or_default().as_bytes()),
     };
     let rules = reference.request(&question.caller, &question.target, &asked);
     compare(&table, &rules)
@@ -71,7 +68,10 @@ fn request(answer: &Answer) -> Option<Verdict> {
             policy: policy?,
             inspection,
         }),
-        (None, Outcome::Audit) => Some(Verdict::Audit),
+        (None, Outcome::Audit) => Some(Verdict::Audit { policy: policy? }),
+        (Some(Stage::Request), _) if answer.code == Some(Code::InvalidRequestTarget) => {
+            Some(Verdict::RefuseTarget { policy: policy? })
+        }
         (Some(Stage::Request), _) if answer.code == Some(Code::PolicyDenied) => {
             Some(denial(answer))
         }
@@ -90,8 +90,6 @@ fn compare(table: &Verdict, rules: &Verdict) -> Result<(), ExplainError> {
     let same = match (table, rules) {
         // The inspection of a name that is never looked up is nobody's question.
         (Verdict::Allow { policy: one, .. }, Verdict::Allow { policy: other, .. }) => one == other,
-        // FIXME: wrong because the rules name another policy where nothing allows a request; the table is right (POL-6).
-        (Verdict::Deny { reason: one, .. }, Verdict::Deny { reason: other, .. }) => one == other,
         (one, other) => one == other,
     };
     if same {
@@ -106,7 +104,8 @@ fn compare(table: &Verdict, rules: &Verdict) -> Result<(), ExplainError> {
 fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Allow { policy, .. } => format!("allow by {policy}"),
-        Verdict::Audit => "audit".to_owned(),
+        Verdict::Audit { policy } => format!("audit by {policy}"),
+        Verdict::RefuseTarget { policy } => format!("invalid_request_target by {policy}"),
         Verdict::Deny { reason, policy } => {
             format!("deny {reason} by {}", policy.as_deref().unwrap_or("-"))
         }

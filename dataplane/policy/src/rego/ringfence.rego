@@ -2,7 +2,9 @@
 #
 # Input:  {"exec": {"path", "sha256", "ancestors": [path…]}, "network": {"host", "port"}}, and for a
 #         request also "request": {"method", "path", "query": {name: [value…]}}. Arguments of the
-#         caller are no part of it (RGO-1, IDN-1).
+#         caller are no part of it (RGO-1, IDN-1). The path is canonical (L7-5); names and values of
+#         the query are decoded, and pieces of it that servers read in more than one way stand, as
+#         received, under the empty name (decision 0010).
 # Data:   the policy, presets expanded, absent optional fields left out (RGO-2).
 # Host:   lower case, without trailing dot; hosts in the data likewise.
 # Extra:  glob_matches(pattern, text) is the host program's: `*` stops at `/`, `**` does not (L7-11).
@@ -40,7 +42,15 @@ allowing contains [rank, key] if {
 	binary_allowed(data.network_policies[key])
 }
 
-matched_network_policy := min(allowing)[1]
+matched_connection_policy := min(allowing)[1]
+
+# Of a request that is judged, the policy that names its decision; else that of the connection.
+matched_network_policy := matched_request_policy if {
+	input.request
+	inspected
+}
+
+else := matched_connection_policy
 
 network_policy_for_request := data.network_policies[matched_network_policy]
 
@@ -149,32 +159,104 @@ inspected if {
 
 # --- Requests ----------------------------------------------------------------------------------
 
-covering_endpoints := [endpoint |
-	some endpoint in matching_endpoints
+# Endpoints that match and speak of the path, by POL-6 for requests: host, then the longest literal
+# beginning of their path, then the key.
+covering_places contains [host_rank(endpoint), 0 - literal_prefix(endpoint), place[1], place[2]] if {
+	some place in matching_places
+	endpoint := data.network_policies[place[1]].endpoints[place[2]]
 	endpoint_covers(endpoint)
-]
+}
+
+endpoint_at(place) := data.network_policies[place[2]].endpoints[place[3]]
 
 endpoint_covers(endpoint) if not endpoint.protocol
 
 endpoint_covers(endpoint) if glob_matches(endpoint.path, input.request.path)
 
-default allow_request := false
+literal_prefix(endpoint) := indexof(endpoint.path, "*") if contains(endpoint.path, "*")
+
+literal_prefix(endpoint) := count(endpoint.path) if not contains(endpoint.path, "*")
+
+literal_prefix(endpoint) := 0 if not endpoint.path
+
+denying_places contains place if {
+	some place in covering_places
+	some rule in endpoint_at(place).deny_rules
+	deny_rule_matches(rule)
+}
+
+# Endpoints whose rules allow the request, whatever its slashes, and those that allow it as it is.
+granting_places contains place if {
+	some place in covering_places
+	request_allowed_for_endpoint(endpoint_at(place))
+}
+
+allowing_places contains place if {
+	some place in granting_places
+	slashes_accepted(endpoint_at(place))
+}
+
+enforcing_places contains place if {
+	some place in covering_places
+	endpoint_at(place).enforcement == "enforce"
+}
+
+# L7-8: a deny rule of any endpoint wins.
+default deny_request := false
+
+deny_request if count(denying_places) > 0
 
 # L7-7: any endpoint that covers the request and allows it.
+default allow_request := false
+
 allow_request if {
-	some endpoint in covering_endpoints
-	request_allowed_for_endpoint(endpoint)
+	count(allowing_places) > 0
 	not deny_request
 }
 
-default deny_request := false
+# L7-9: what nothing allows is refused where somebody who speaks of the path enforces, or nobody does.
+default request_enforced := false
 
-# L7-8: a deny rule of any endpoint wins.
-deny_request if {
-	some endpoint in covering_endpoints
-	some rule in endpoint.deny_rules
-	deny_rule_matches(rule)
+request_enforced if count(enforcing_places) > 0
+
+request_enforced if count(covering_places) == 0
+
+default request_audited := false
+
+request_audited if {
+	not deny_request
+	not allow_request
+	not request_enforced
+	not request_target_refused
 }
+
+# L7-5: `%2F` is all that keeps the request from being allowed, or from being audited.
+default request_target_refused := false
+
+request_target_refused if {
+	not deny_request
+	not allow_request
+	count(granting_places) > 0
+}
+
+request_target_refused if {
+	not deny_request
+	not allow_request
+	not request_enforced
+	every place in covering_places {
+		not slashes_accepted(endpoint_at(place))
+	}
+}
+
+# A canonical path spells an escaped slash in this way only.
+default slashes_accepted(_) := false
+
+slashes_accepted(_) if not contains(input.request.path, "%2F")
+
+slashes_accepted(endpoint) if endpoint.allow_encoded_slash
+
+# L7-6: where nothing is inspected, targets are nobody's business.
+slashes_accepted(_) if not inspected
 
 default request_allowed_for_endpoint(_) := false
 
@@ -209,10 +291,16 @@ default path_matches(_) := false
 
 path_matches(pattern) if glob_matches(pattern, input.request.path)
 
+# Pieces of the query that servers read in more than one way.
+query_unreadable if count(input.request.query[""]) > 0
+
 default query_matches(_) := false
+
+query_matches(query) if count(query) == 0
 
 # Every listed name is there and all its values match.
 query_matches(query) if {
+	not query_unreadable
 	every name, pattern in query {
 		count(input.request.query[name]) > 0
 		every value in input.request.query[name] {
@@ -229,45 +317,24 @@ deny_query_matches(query) if {
 	}
 }
 
-# L7-9: what nothing allows is refused where somebody enforces, or where nobody speaks of the path.
-default request_enforced := false
-
-request_enforced if {
-	some endpoint in covering_endpoints
-	endpoint.enforcement == "enforce"
+deny_query_matches(query) if {
+	count(query) > 0
+	query_unreadable
 }
 
-request_enforced if count(covering_endpoints) == 0
+# The policy a request's decision is about: whose deny rule, whose grant, whose refusal of `%2F`,
+# who enforces, who would have spoken of it; the connection's where nobody speaks of the path.
+matched_request_policy := min(denying_places)[2] if deny_request
 
-# POL-6 for requests: host, then the longest literal prefix of the path, then the key.
-allowing_requests contains [host_rank(endpoint), 0 - literal_prefix(endpoint), key] if {
-	some key, policy in data.network_policies
-	binary_allowed(policy)
-	some endpoint in policy.endpoints
-	endpoint_matches(endpoint)
-	endpoint_covers(endpoint)
-	request_allowed_for_endpoint(endpoint)
-}
+else := min(allowing_places)[2] if allow_request
 
-denying_requests contains [host_rank(endpoint), 0 - literal_prefix(endpoint), key] if {
-	some key, policy in data.network_policies
-	binary_allowed(policy)
-	some endpoint in policy.endpoints
-	endpoint_matches(endpoint)
-	endpoint_covers(endpoint)
-	some rule in endpoint.deny_rules
-	deny_rule_matches(rule)
-}
+else := min(granting_places)[2] if count(granting_places) > 0
 
-matched_request_policy := min(denying_requests)[2] if deny_request
+else := min(enforcing_places)[2] if count(enforcing_places) > 0
 
-else := min(allowing_requests)[2]
+else := min(covering_places)[2] if count(covering_places) > 0
 
-literal_prefix(endpoint) := indexof(endpoint.path, "*") if contains(endpoint.path, "*")
-
-literal_prefix(endpoint) := count(endpoint.path) if not contains(endpoint.path, "*")
-
-literal_prefix(endpoint) := 0 if not endpoint.path
+else := matched_connection_policy
 
 request_deny_reason := sprintf("%s %s not permitted by policy", [input.request.method, input.request.path]) if {
 	input.request
@@ -291,5 +358,6 @@ else := "request_not_allowed" if {
 	input.request
 	inspected
 	not allow_request
+	not request_target_refused
 	request_enforced
 }

@@ -205,7 +205,8 @@ fn judged(text: &str, request: &Request<'_>) -> String {
         request,
     ) {
         Verdict::Allow { policy, .. } => format!("allow {policy}"),
-        Verdict::Audit => "audit".into(),
+        Verdict::Audit { policy } => format!("audit {policy}"),
+        Verdict::RefuseTarget { policy } => format!("target {policy}"),
         Verdict::Deny { reason, policy } => format!("deny {reason} {}", policy.unwrap_or_default())
             .trim_end()
             .into(),
@@ -348,7 +349,7 @@ fn audit_forwards_what_nothing_allows_on_covered_paths() {
     let audit = ", protocol: rest, path: /api/**, access: read-only";
     assert_eq!(
         judged(&endpoint(audit), &request("POST", "/api/x", &[])),
-        "audit"
+        "audit lr"
     );
     assert_eq!(
         judged(&endpoint(audit), &request("POST", "/other", &[])),
@@ -395,6 +396,54 @@ fn a_deny_rule_wins_unless_it_speaks_of_another_binary() {
     assert_eq!(verdict("/other"), "allow p1");
 }
 
+/// CP-7, L7-5, L7-9: decision 0010.
+#[test]
+fn an_escaped_slash_needs_the_endpoint_that_lets_the_request_through() {
+    let full = ", protocol: rest, enforcement: enforce, access: full";
+    let audit = ", protocol: rest, access: read-only";
+    let slash = ", allow_encoded_slash: true";
+    let verdict = |fields: &str| judged(&endpoint(fields), &request("PUT", "/a%2Fb", &[]));
+    assert_eq!(verdict(full), "target lr");
+    assert_eq!(verdict(&format!("{full}{slash}")), "allow lr");
+    assert_eq!(verdict(audit), "target lr");
+    assert_eq!(verdict(&format!("{audit}{slash}")), "audit lr");
+    assert_eq!(verdict(""), "allow lr");
+    assert_eq!(
+        verdict(LR),
+        "deny request_not_allowed lr",
+        "nothing allows it, whatever its slashes"
+    );
+}
+
+/// L7-10, decision 0010
+#[test]
+fn pieces_of_a_query_that_servers_read_differently_stand_under_the_empty_name() {
+    let read = |query: &str| format!("{:?}", super::query_values(query.as_bytes()));
+    assert_eq!(
+        read("a=1&a=%32&b+c=x%3by&=z&&d"),
+        r#"{"a": ["1", "2"], "b c": ["x;y"], "d": [""]}"#
+    );
+    assert_eq!(
+        read("a=1;a=2&b=%&c=%4x&d=%00&e=%ff&=%zz&f=1"),
+        r#"{"": ["a=1;a=2", "b=%", "c=%4x", "d=%00", "e=%ff", "=%zz"], "f": ["1"]}"#
+    );
+    let deny = ", protocol: rest, enforcement: enforce, access: full, deny_rules: [{path: /a, query: {q: x}}]";
+    let allow = ", protocol: rest, enforcement: enforce, rules: [{allow: {query: {q: x}}}]";
+    let odd = [("", &["a;b"][..]), ("q", &["x"])];
+    assert_eq!(
+        judged(&endpoint(deny), &request("GET", "/a", &odd[..1])),
+        "deny deny_rule lr"
+    );
+    assert_eq!(
+        judged(&endpoint(deny), &request("GET", "/b", &odd[..1])),
+        "allow lr"
+    );
+    assert_eq!(
+        judged(&endpoint(allow), &request("GET", "/a", &odd)),
+        "deny request_not_allowed lr"
+    );
+}
+
 /// OV-6
 #[test]
 fn one_enforcing_endpoint_refuses_for_all() {
@@ -404,7 +453,7 @@ fn one_enforcing_endpoint_refuses_for_all() {
     let text = policies(&[("p1", &rest("audit"), "/x"), ("p2", &rest("enforce"), "/x")]);
     assert_eq!(
         judged(&text, &request("POST", "/x", &[])),
-        "deny request_not_allowed p1"
+        "deny request_not_allowed p2"
     );
 }
 
