@@ -69,10 +69,7 @@ pub(super) fn of(
 
 /// Where the command may write.
 pub(super) fn writable(spec: &Spec) -> Vec<PathBuf> {
-    let workdir = spec
-        .filesystem
-        .include_workdir
-        .then(|| spec.workdir.clone());
+    let workdir = spec.grants_workdir().then(|| spec.workdir.clone());
     let listed = spec.filesystem.read_write.iter();
     listed
         .map(|listed| listed.path.clone())
