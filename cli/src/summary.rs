@@ -53,6 +53,9 @@ fn describe(group: &Group) -> String {
     if let Some(binary) = &group.binary {
         out += &format!(" by {}", binary.as_str());
     }
+    if let Some((method, path)) = &group.rule {
+        out += &format!(" {method} {path}");
+    }
     out += &format!(": {}", group.code.unwrap_or("refused"));
     if let Some(reason) = &group.reason {
         out += &format!(" ({reason})");
@@ -106,6 +109,34 @@ fn remedy(group: &Group) -> Option<String> {
             line(
                 &mut out,
                 format_args!("            - {{ path: {} }}", quoted(binary)),
+            );
+        }
+        ("request_not_allowed", Some(policy)) => {
+            let (method, path) = group.rule.as_ref()?;
+            // As a rule the path would be read as a glob, and letters of a method in lower case as upper ones.
+            if path.as_str().contains('*') || method.as_str() != method.as_str().to_uppercase() {
+                return None;
+            }
+            line(
+                &mut out,
+                "      network_policies:                # would allow it",
+            );
+            line(&mut out, format_args!("        {}:", quoted(policy)));
+            line(&mut out, "          endpoints:");
+            line(
+                &mut out,
+                format_args!(
+                    "            - rules:             # add to those of {}:{port}",
+                    quoted(host)
+                ),
+            );
+            line(
+                &mut out,
+                format_args!(
+                    "                - {{ allow: {{ method: {}, path: {} }} }}",
+                    quoted(method.as_str()),
+                    quoted(path.as_str())
+                ),
             );
         }
         ("internal_address" | "not_in_allowed_ips", Some(policy)) => {

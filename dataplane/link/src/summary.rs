@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::record::{Action, Event, Record, Text};
+use crate::record::{Action, Event, Record, RequestLine, Text};
 
 /// What the link knows of a run when it has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Group {
     pub reason: Option<Cow<'static, str>>,
     /// The policy entry that decided.
     pub policy: Option<Text>,
+    /// Method and path, where a request rule was what was missing.
+    pub rule: Option<(Text, Text)>,
 }
 
 /// Denials being counted.
@@ -102,6 +104,7 @@ fn denied(record: &Record) -> Option<Group> {
         code: None,
         reason: None,
         policy: None,
+        rule: None,
     };
     let program = match &record.event {
         Event::Connect(access) | Event::Forward(access) if access.action == Action::Deny => {
@@ -110,6 +113,7 @@ fn denied(record: &Record) -> Option<Group> {
             group.code = access.code;
             group.reason = access.reason.clone();
             group.policy = access.policy.clone();
+            group.rule = missing_rule(group.reason.as_deref(), access.request.as_ref());
             access.program.as_ref()
         }
         Event::L7Request(request) if request.decision == Action::Deny => {
@@ -121,6 +125,7 @@ fn denied(record: &Record) -> Option<Group> {
                 .clone()
                 .filter(|reason| Some(&**reason) != request.code);
             group.policy = request.policy.clone();
+            group.rule = missing_rule(group.reason.as_deref(), request.request.as_ref());
             request.program.as_ref()
         }
         Event::Inference(inference) if inference.action == Action::Deny => {
@@ -146,6 +151,12 @@ fn denied(record: &Record) -> Option<Group> {
     };
     group.binary = program.map(|program| program.binary.clone());
     Some(group)
+}
+
+/// Why by path: the lines that would allow a request name one.
+fn missing_rule(reason: Option<&str>, request: Option<&RequestLine>) -> Option<(Text, Text)> {
+    let request = request.filter(|_| reason == Some("request_not_allowed"))?;
+    Some((request.method.clone(), request.path.clone()))
 }
 
 /// Different groups kept. At most about 3 KiB each, so 3 MiB.

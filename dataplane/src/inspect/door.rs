@@ -8,7 +8,7 @@ use policy::document::Tls;
 use wire::{ClientHello, Code, Host, Parse};
 
 use super::Tunnel;
-use super::first::{First, look};
+use super::first::{First, look, may_become_request};
 use crate::client;
 use crate::deadline::Ends;
 use crate::inference::UNRECOGNIZED_NAME;
@@ -67,7 +67,10 @@ async fn listen(tunnel: &Tunnel<'_>, client: &mut Stream) -> Option<First> {
     };
     client.socket.alarm.rest();
     if first.is_none() && client.socket.alarm.rang() {
-        let code = Code::RequestTimeout;
+        let code = match may_become_request(client.input()) {
+            true => Code::RequestTimeout,
+            false => Code::UnsupportedProtocol,
+        };
         tunnel.refuse_unread(client, code, Stage::Head).await;
     }
     first

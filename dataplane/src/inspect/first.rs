@@ -32,14 +32,55 @@ pub(super) fn look(bytes: &[u8]) -> First {
     if line.starts_with(PREFACE) {
         return First::Foreign;
     }
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    match line.iter().position(|byte| !is_token(byte)) {
+    if line.starts_with(b"SSH-") {
+        // A token as far as it goes, and nobody's method.
+        return First::Foreign;
+    }
+    match line.iter().position(|byte| !is_token(*byte)) {
+        Some(at) if at > METHOD_BYTES_MAX => First::Foreign,
         Some(at) if at > 0 && line.get(at) == Some(&b' ') => First::Request,
-        Some(_) => First::Foreign,
+        Some(_) => look_at_line(line),
         None if line.len() > METHOD_BYTES_MAX => First::Foreign,
         None => First::More,
     }
 }
+
+/// A first line that no good request has: a bad one says its version all the same, and gets the verdict that it gets
+/// everywhere (H1-1).
+fn look_at_line(line: &[u8]) -> First {
+    let text = |byte: &u8| *byte == b'\t' || *byte == b'\r' || (b' '..=b'~').contains(byte);
+    if !line.first().is_some_and(text) {
+        return First::Foreign;
+    }
+    let window = line.get(..LINE_BYTES_MAX).unwrap_or(line);
+    match window.iter().position(|byte| *byte == b'\n') {
+        Some(end) => {
+            let line = window.get(..end).unwrap_or(window);
+            match line.windows(VERSION.len()).any(|part| part == VERSION) {
+                true => First::Request,
+                false => First::Foreign,
+            }
+        }
+        None if line.len() > LINE_BYTES_MAX => First::Foreign,
+        None => First::More,
+    }
+}
+
+/// Whether more of these bytes could still become a request line: then their time is up like a head's.
+pub(super) fn may_become_request(bytes: &[u8]) -> bool {
+    let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    line.iter().all(|byte| is_token(*byte)) || PREFACE.starts_with(line) || line == b"\r"
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// How a request line ends.
+const VERSION: &[u8] = b" HTTP/1.";
+
+/// As long as a target may be; a line without an end is no line by then.
+const LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// RFC 9113 §3.4, as far as it differs from every HTTP/1 request.
 const PREFACE: &[u8] = b"PRI * HTTP/2";
@@ -72,9 +113,13 @@ mod tests {
             (b"\x16", First::Tls),
             (b"\x16\x03\x01", First::Tls),
             (b"SSH-2.0-x\r\n", First::Foreign),
-            (b"SSH-2.0-x", First::More),
+            (b"SSH-2.0-x", First::Foreign),
             (b"\0\0", First::Foreign),
-            (b" GET / HTTP/1.1\r\n", First::Foreign),
+            (b" GET / HTTP/1.1\r\n", First::Request),
+            (b"GE(T / HTTP/1.1\r\n", First::Request),
+            (b"GE(T", First::More),
+            (b"*1\r\n$4\r\nPING\r\n", First::Foreign),
+            (b"{\"a\":1}\n", First::Foreign),
             (&[b'A'; 65], First::Foreign),
         ] {
             assert_eq!(look(bytes), expected, "{}", bytes.escape_ascii());
@@ -88,6 +133,10 @@ mod tests {
             &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
             b"\r\nGET / HTTP/1.1\r\n\r\n",
             b"SSH-2.0-OpenSSH_9.9\r\n",
+            b"GE(T / HTTP/1.1\r\n",
+            b"\0 / HTTP/1.1\r\n",
+            &[b"A".repeat(70), b" / HTTP/1.1\r\n".to_vec()].concat(),
+            &[b"(".repeat(9_000), b" / HTTP/1.1\r\n".to_vec()].concat(),
             b"\x16\x03\x01\x00\x05",
         ] {
             for end in 0..whole.len() {

@@ -278,3 +278,32 @@ fn an_upstream_certificate_for_another_name_is_502_inside_tls() {
 }
 
 super::in_both_tunnels! { bytes_that_are_no_requests_are_told_so_and_never_become_a_tunnel }
+
+/// TLS-4, GEN-10: a ticket of one sandbox is worth nothing in another.
+#[test]
+fn a_session_of_one_sandbox_is_not_resumed_in_another() {
+    play(|scene| {
+        let world = setup(Way::Tls, RULES).open();
+        world.attach("other", "127.0.0.2", "/proc");
+        let _origin = echo(scene, Way::Tls);
+        let config = world.trust();
+        let kinds = ["127.0.0.1:3128", "127.0.0.1:3128", "127.0.0.2:3128"].map(|door| {
+            let mut stream = crate::world::client::connect(door);
+            stream.write_all(&connect_head(AUTHORITY)).unwrap();
+            let mut tls = session(established(stream).unwrap(), Arc::clone(&config), HOST);
+            tls.write_all(&request(Way::Tls, "GET", "/repos/a", ""))
+                .unwrap();
+            let answer = Reader::new(&mut tls).answer("GET").unwrap();
+            assert_eq!(answer.message.status(), 200);
+            tls.conn.handshake_kind().unwrap()
+        });
+        assert_eq!(
+            kinds,
+            [
+                HandshakeKind::Full,
+                HandshakeKind::Resumed,
+                HandshakeKind::Full
+            ]
+        );
+    });
+}

@@ -270,3 +270,35 @@ fn a_load_names_the_version_in_force_and_no_request() {
     }));
     assert!(applied.ends_with("\"generation\":2,\"routes\":1,\"sandboxes\":1}\n"));
 }
+
+/// LOG-1: L7_REQUEST, what is absent as `-`; a query has no place in it.
+#[test]
+fn an_inspected_request_names_what_was_judged() {
+    let text = line(Event::L7Request(L7Request {
+        host: Text::new(b"api.test"),
+        port: 443,
+        policy: Some(Text::new(b"api")),
+        policy_version: Some(Text::new(b"abc")),
+        request: Some(RequestLine {
+            method: Text::new(b"GET"),
+            path: Text::path(b"/a?token=t"),
+        }),
+        decision: Action::Audit,
+        deny_reason: None,
+        code: None,
+        status: Some(200),
+        bytes_up: Some(0),
+        bytes_down: Some(5),
+        took: Some(Duration::from_millis(7)),
+        program: None,
+    }));
+    assert!(
+        text.ends_with(concat!(
+            r#""dst_host":"api.test","dst_port":443,"policy":"api","policy_version":"abc","l7_protocol":"rest","#,
+            r#""l7_action":"GET","l7_target":"/a","l7_decision":"audit","l7_deny_reason":"-","code":"-","#,
+            r#""status":200,"bytes_up":0,"bytes_down":5,"total_ms":7,"binary":"-"}"#,
+            "\n"
+        )),
+        "{text}"
+    );
+}

@@ -1,7 +1,7 @@
 //! Grouping.
 
 use super::*;
-use crate::record::{Refused, Stage, Surface, TunnelClosed, TunnelEnd};
+use crate::record::{L7Request, Refused, Stage, Surface, TunnelClosed, TunnelEnd};
 use std::time::{Duration, UNIX_EPOCH};
 
 fn record(event: Event) -> Record {
@@ -69,4 +69,52 @@ fn groups_beyond_the_bound_are_only_counted() {
     assert_eq!(summary.denials.len(), GROUPS_MAX);
     assert!(summary.denials.iter().all(|denials| denials.count == 2));
     assert_eq!(summary.denials_ungrouped, 20);
+}
+
+/// LOG-1, L7-13: requests that a rule would allow are told apart by method and path.
+#[test]
+fn requests_without_a_rule_are_grouped_by_method_and_path() {
+    let mut tally = Tally::new();
+    for (path, reason) in [
+        (&b"/a"[..], "request_not_allowed"),
+        (b"/a", "request_not_allowed"),
+        (b"/b", "request_not_allowed"),
+        (b"/c", "deny_rule"),
+        (b"/d", "deny_rule"),
+    ] {
+        tally.add(&record(Event::L7Request(L7Request {
+            host: Text::new(b"h"),
+            port: 443,
+            policy: Some(Text::new(b"p")),
+            policy_version: None,
+            request: Some(RequestLine {
+                method: Text::new(b"GET"),
+                path: Text::new(path),
+            }),
+            decision: Action::Deny,
+            deny_reason: Some(reason.into()),
+            code: Some("policy_denied"),
+            status: Some(403),
+            bytes_up: None,
+            bytes_down: None,
+            took: None,
+            program: None,
+        })));
+    }
+    let seen: Vec<_> = tally
+        .finish(0)
+        .denials
+        .iter()
+        .map(|denials| {
+            let rule = denials.group.rule.as_ref();
+            (
+                rule.map(|(_, path)| path.as_str().to_owned()),
+                denials.count,
+            )
+        })
+        .collect();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.contains(&(Some("/a".to_owned()), 2)));
+    assert!(seen.contains(&(Some("/b".to_owned()), 1)));
+    assert!(seen.contains(&(None, 2)));
 }
