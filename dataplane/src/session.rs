@@ -160,7 +160,8 @@ async fn request(
             return None;
         }
         (Decision::Tunnel(admitted), Asked::Forward(_)) => {
-            return forward::run(worker, sandbox, client, &head, admitted, known, record).await;
+            let forwarded = forward::run(worker, sandbox, client, &head, admitted, known, record);
+            return Box::pin(forwarded).await;
         }
         (Decision::Inspect(admitted), Asked::Connect(_)) => {
             drop(policy);
