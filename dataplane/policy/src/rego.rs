@@ -6,6 +6,8 @@
 //! that is undefined or fails is a denial (RGO-4).
 
 mod data;
+#[cfg(test)]
+mod differential;
 mod query;
 #[cfg(test)]
 mod tests;
