@@ -24,7 +24,16 @@ pub fn ringfence() -> PathBuf {
 
 /// The program that plays the sandboxed side of a raw conversation ([`crate::inside`]).
 pub fn inside() -> PathBuf {
-    let path = profile_dir().join("ringfence-inside");
+    own("ringfence-inside")
+}
+
+/// The program with the clients of a soak ([`crate::soak::inside`]).
+pub fn soak() -> PathBuf {
+    own("ringfence-soak")
+}
+
+fn own(name: &str) -> PathBuf {
+    let path = profile_dir().join(name);
     assert!(
         path.exists(),
         "{} is missing: cargo builds it with the tests of this package",

@@ -22,6 +22,8 @@ pub enum Client {
     Python(&'static str),
     /// A package in `clients/node/node_modules`; Node itself must be there too.
     Npm(&'static str),
+    /// cargo and rustc in `clients/rust`, where every user of a scene may run them.
+    Rust,
 }
 
 /// The directory with the Python and npm packages.
@@ -92,5 +94,6 @@ fn is_here(client: Client) -> bool {
             program("node").is_some()
                 && directory().join("node/node_modules").join(package).exists()
         }
+        Client::Rust => directory().join("rust/bin/cargo").exists(),
     }
 }

@@ -20,9 +20,11 @@ pub mod mux;
 pub mod origin;
 pub mod policy;
 pub mod raw;
+pub mod registry;
 pub mod run;
 pub mod scene;
 pub mod smuggling;
+pub mod soak;
 mod sys;
 
 pub use scene::{Scene, play, play_within};

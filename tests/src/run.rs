@@ -80,6 +80,18 @@ impl Run {
         }
     }
 
+    /// `--record` to a pipe whose reader is the test's; nothing is kept of it.
+    #[must_use]
+    pub fn record_to(mut self, pipe: &Path) -> Run {
+        for flag in &mut self.flags {
+            if flag.as_os_str() == self.record.as_os_str() {
+                *flag = pipe.into();
+            }
+        }
+        self.record = self.dir.join("no-record");
+        self
+    }
+
     /// `--policy` with a file of this text.
     #[must_use]
     pub fn policy(self, text: &str) -> Run {

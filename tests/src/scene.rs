@@ -35,6 +35,9 @@ pub const PRIVATE_NAMES: &[&str] = &[
     "denied.test",
     "origin.test",
     "origin2.test",
+    "pypi.test",
+    "npm.test",
+    "crates.test",
 ];
 /// Names that resolve to [`PUBLIC`] in the scene.
 pub const PUBLIC_NAMES: &[&str] = &["public.test"];
