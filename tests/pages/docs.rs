@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use ringfence_policy as policy;
-use ringfence_policy::{Problem, Routes, cases, lint};
+use harness::binary;
+use policy::{Problem, Routes, cases, lint};
 
 fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+    binary::workspace().join("docs")
 }
 
 fn read(path: &Path) -> String {
