@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dataplane::{Attachment, DataPlane, Lookup, Snapshot};
 use policy::SandboxId;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox::{Connects, Fence, Observe, Outcome, RuntimeDir, Started};
 
 use crate::args::RunArgs;
@@ -143,6 +144,7 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
         Err(why) => Observe::Nothing(why.to_string()),
     };
     let mut fence = sandbox::launch(&spec).map_err(launched)?;
+    raise_descriptor_limit();
     attach(&data_plane, sandbox_id.clone(), &mut fence)?;
     let started = fence.go().map_err(launched)?;
     if !args.quiet {
@@ -192,6 +194,18 @@ fn warn(started: &Started) {
                  `binaries` lists (docs/decisions/0009)"
         ));
     }
+}
+
+/// One connection takes two descriptors and a splice's pipe two more, and the usual soft limit is 1,024. After the launch,
+/// because a command keeps the limit its caller gave it: programs with `select` break under a large one.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // Why ignored: what is left is what there was, and running out of it is an answer (LIM-1).
+    _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// The sandbox's name, and an id that no other run has.

@@ -28,6 +28,39 @@ fn run_ends_with_the_codes_of_its_child() {
     });
 }
 
+/// LIM-1: a thousand connections take more descriptors than the usual limit; the command keeps what it was given.
+#[test]
+fn the_gate_has_all_the_descriptors_it_may_and_the_command_those_of_its_caller() {
+    play(|scene| {
+        let running = scene
+            .run()
+            .policy(&text("", ""))
+            .sh("ulimit -Sn; while [ ! -e up ]; do sleep 0.05; done")
+            .start();
+        let end = Instant::now() + Duration::from_secs(20);
+        let soft_and_hard = || {
+            let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.pid()));
+            let limits = limits.unwrap();
+            let line = limits
+                .lines()
+                .find(|line| line.starts_with("Max open files"));
+            let words = line.unwrap().split_whitespace().skip(3);
+            words.take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        while soft_and_hard()[0] != soft_and_hard()[1] {
+            assert!(Instant::now() < end, "{:?}", soft_and_hard());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::write(scene.work().join("up"), "").unwrap();
+        let ended = running.wait().success();
+        let ours = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let ours = ours
+            .current
+            .map_or("unlimited".to_owned(), |current| current.to_string());
+        assert_eq!(ended.out().lines().next(), Some(&*ours));
+    });
+}
+
 /// CLI-6, SBX-8
 #[test]
 fn a_time_out_ends_the_whole_tree_with_124() {
