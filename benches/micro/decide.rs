@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dataplane::Snapshot;
+use policy::rego::{Reference, Verdict};
 use policy::{Caller, Decision, Executable, Policy, SandboxId};
 use wire::Authority;
 
@@ -70,6 +71,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         snapshot(Arc::clone(&policy)),
     ];
+    cases.extend(by_rules());
     for (name, address) in [
         ("address: classify, public v4", "93.184.215.14"),
         ("address: classify, private v4", "10.99.0.1"),
@@ -83,6 +85,43 @@ pub(crate) fn cases() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// The same questions to the Rego rules, as `policy explain` asks them.
+fn by_rules() -> Vec<Case> {
+    let questions = [
+        (
+            "decide: hit, exact host and path, Rego",
+            caller("/usr/bin/git", 0),
+            &b"api7.example.com:443"[..],
+            true,
+        ),
+        (
+            "decide: miss, host not listed, Rego",
+            caller("/usr/bin/git", 3),
+            b"www.example.net:443",
+            false,
+        ),
+        (
+            "decide: deny, binary not listed, Rego",
+            caller("/usr/bin/nc", 0),
+            b"api7.example.com:443",
+            false,
+        ),
+    ];
+    let case = |(name, caller, target, allowed): (&'static str, Caller, &[u8], bool)| {
+        let mut reference = Reference::new(policy().document()).expect("the rules take it");
+        let target: Authority = wire::target::connect(target).expect("an authority");
+        Case::new(name, 0, move || {
+            let verdict = reference.connect(black_box(&caller), black_box(&target));
+            assert_eq!(
+                matches!(black_box(verdict), Verdict::Allow { .. }),
+                allowed,
+                "{target}"
+            );
+        })
+    };
+    questions.into_iter().map(case).collect()
 }
 
 /// What a request does first: load the newest snapshot, take the policy of its sandbox out of it.

@@ -7,6 +7,7 @@
 mod allocations;
 mod decide;
 mod heads;
+mod requests;
 mod rules;
 mod splice;
 mod time;
@@ -58,6 +59,7 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     for case in heads::cases()
         .into_iter()
         .chain(decide::cases())
+        .chain(requests::cases())
         .chain(rules::cases()?)
         .chain(splice::cases())
     {
