@@ -137,6 +137,23 @@ pub(crate) fn hand_over_in_step(listener: BorrowedFd<'_>) {
     _ = unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
 }
 
+/// Whether the process of a `/proc/PID` that is open for reading is still there, ended or not; its number is then nobody
+/// else's. True where that cannot be asked.
+pub(crate) fn is_there(directory: BorrowedFd<'_>) -> bool {
+    let no_information = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the number 0 sends no signal, and no memory is passed.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            directory.as_raw_fd(),
+            0,
+            no_information,
+            0,
+        )
+    };
+    done == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// Reads the memory of a thread's process, as much as `buf` has room for.
 pub(crate) fn read_memory(thread: u32, address: u64, buf: &mut [u8]) -> std::io::Result<usize> {
     let local = libc::iovec {

@@ -21,6 +21,7 @@ use rustix::io::{Errno, pread};
 use super::exe::Fingerprint;
 use super::owner::{ANCESTORS_MAX, INIT_PID};
 use super::process::{self, Program, ReadError};
+use crate::sys;
 
 /// A process as it was when it was read, and its ancestors.
 pub(super) struct Seen {
@@ -63,7 +64,7 @@ impl Seen {
         let directory = openat(
             proc,
             pid.to_string(),
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
         let open = |name, flags| openat(&directory, name, flags | OFlags::CLOEXEC, Mode::empty());
@@ -115,13 +116,15 @@ impl Seen {
         std::iter::successors(Some(self), |seen| seen.above.as_deref()).take(1 + ANCESTORS_MAX)
     }
 
-    /// The process runs the program it ran, and its file is what it was.
+    /// The process is there and runs the program it ran, and its file is what it was.
     pub(super) fn is_unchanged(&self) -> bool {
         let is_alive = matches!(
             pread(&self.memory, &mut [0_u8; 1][..], 0),
             Err(Errno::IO) | Ok(1..)
         );
+        // Its memory outlives a process whose vfork(2) child has not executed anything yet, and its number does not.
         is_alive
+            && sys::is_there(self.directory.as_fd())
             && fstat(&self.executable)
                 .is_ok_and(|stat| Fingerprint::of(&stat) == Some(self.program.fingerprint))
     }

@@ -79,3 +79,54 @@ fn a_process_that_ended_is_not_what_was_read() {
     let stat = fstat(&file).unwrap();
     assert_eq!(Fingerprint::of(&stat), Some(seen.program.fingerprint));
 }
+
+/// IDN-4, IDN-6: whoever has the number of an ancestor that ended is not taken for it, though its memory lives on in a child
+/// that shares it: posix_spawn(3) waits for a pipe before it executes anything.
+#[test]
+fn a_process_that_ended_is_gone_while_a_child_still_has_its_memory() {
+    if std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("SKIPPED: python3 is missing");
+        return;
+    }
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let pipe = world.path("stuck");
+    let script = world.script(
+        "spawn",
+        &format!(
+            "import os, socket\nkept = socket.create_connection((\"127.0.0.1\", 3128))\n\
+             os.read(4, 3)\nos.mkfifo(\"{pipe}\")\n\
+             wait = [(os.POSIX_SPAWN_OPEN, 5, \"{pipe}\", os.O_RDONLY, 0)]\n\
+             os.posix_spawn(\"/bin/true\", [\"true\"], {{}}, file_actions=wait)\n"
+        ),
+    );
+    let connection = world.run(&format!("python3 {script}"));
+    let pid = world.identify(&connection).unwrap().pid;
+    let (seen, _) = Seen::read(world.proc(), pid, &|_| None).unwrap();
+    world.signal();
+    let parent = |pid: u32| {
+        let directory = openat(world.proc(), pid.to_string(), OFlags::PATH, Mode::empty()).ok()?;
+        Some(process::read_state(directory.as_fd()).ok()?.parent)
+    };
+    let child = || {
+        let all = process::pids(world.proc()).unwrap();
+        all.into_iter().any(|other| parent(other) == Some(pid))
+    };
+    while !child() {
+        std::thread::yield_now();
+    }
+    assert!(seen.is_unchanged());
+    rustix::process::pidfd_send_signal(&seen.directory, rustix::process::Signal::KILL).unwrap();
+    // Its parent reaps it at once.
+    while openat(world.proc(), pid.to_string(), OFlags::PATH, Mode::empty()).is_ok() {
+        std::thread::yield_now();
+    }
+    let alive = pread(&seen.memory, &mut [0_u8; 1][..], 0);
+    assert_eq!(alive, Err(Errno::IO), "the child has the memory");
+    assert!(!seen.is_unchanged());
+}
