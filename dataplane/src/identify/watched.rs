@@ -53,9 +53,12 @@ impl Drop for Hashing {
     }
 }
 
-/// A thread of a sandbox. The descriptor is bound to it: once it has ended, asking by it fails.
+/// A thread of a sandbox.
 struct Thread {
     pidfd: OwnedFd,
+    /// The descriptor is of the thread itself: once that has ended, asking by it fails. Otherwise it is of the process, which
+    /// may live on when the number has passed to another one's thread, so it is not asked a second time.
+    is_bound: bool,
     /// Its process, by the number that the sandbox knows it by.
     process: u32,
     /// Itself, by the same.
@@ -127,10 +130,15 @@ impl Sandbox {
                 PidfdGetfdFlags::empty(),
             )
         };
-        let mut socket = self.threads.get(&number).map(take);
+        let known = self.threads.get(&number);
+        let mut socket = known.filter(|thread| thread.is_bound).map(take);
         if matches!(socket, None | Some(Err(Errno::SRCH))) {
             // Unknown, or the number has passed to another thread.
             let thread = Thread::open(proc, number)?;
+            // It is found again by its number, which must have been its own all the time.
+            if !call.waits() {
+                return None;
+            }
             socket = Some(take(&thread));
             if self.threads.len() >= KEPT_MAX {
                 self.threads.clear();
@@ -287,7 +295,9 @@ impl Thread {
         let outside = field(status, b"Tgid:")?;
         // Why the second try: kernels before 6.9 have descriptors of processes only. A thread with a descriptor table of its
         // own is then asked for the wrong one, and its socket is nobody's.
-        let pidfd = pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD))
+        let own = pidfd_open(pid, PidfdFlags::from_bits_retain(PIDFD_THREAD));
+        let is_bound = own.is_ok();
+        let pidfd = own
             .or_else(|_| {
                 let process = Pid::from_raw(outside.cast_signed()).ok_or(Errno::SRCH)?;
                 pidfd_open(process, PidfdFlags::empty())
@@ -295,6 +305,7 @@ impl Thread {
             .ok()?;
         Some(Thread {
             pidfd,
+            is_bound,
             process: field(status, b"NStgid:")?,
             inside: field(status, b"NSpid:")?,
         })
