@@ -56,6 +56,15 @@ impl Files {
         }
     }
 
+    /// A policy and nothing else.
+    #[cfg(test)]
+    pub(crate) fn one(policy: PathBuf) -> Files {
+        Files {
+            policy: Some(policy),
+            ..Files::default()
+        }
+    }
+
     /// All of them.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let all = [&self.policy, &self.rules, &self.data, &self.routes];

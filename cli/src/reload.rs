@@ -98,7 +98,7 @@ fn regular(path: &Path) -> std::io::Result<std::fs::File> {
 /// The file and the grant.
 pub(crate) fn out_of_reach(files: &Files, writable: &[PathBuf]) -> Result<(), String> {
     for file in files.paths() {
-        let mut touched = watch::directories(&file);
+        let mut touched = watch::looked_in(&file);
         touched.extend(std::fs::canonicalize(&file).ok());
         for grant in writable {
             let resolved = std::fs::canonicalize(grant).ok();

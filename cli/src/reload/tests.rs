@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use super::out_of_reach;
 use super::watch::{Watch, directories};
+use crate::inputs::Files;
 
 fn scratch(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("ringfence-{name}-{}", std::process::id()));
@@ -95,5 +97,50 @@ fn a_directory_that_comes_back_is_found_by_the_look() {
     std::fs::create_dir(&inner).unwrap();
     std::fs::write(&file, "two").unwrap();
     told.recv_timeout(SOON * 3).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// LIV-11: a path leads through every directory in which one of its names is looked up.
+#[test]
+fn a_file_is_in_reach_of_whoever_may_write_a_directory_its_name_leads_through() {
+    let dir = scratch("reach");
+    for below in ["etc", "work/sub", "workshop"] {
+        std::fs::create_dir_all(dir.join(below)).unwrap();
+    }
+    for file in ["etc/p", "work/p", "workshop/p"] {
+        std::fs::write(dir.join(file), "x").unwrap();
+    }
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, dir.join(at)).unwrap();
+    link("../etc/p", "work/out");
+    link("../work/p", "etc/in");
+    link("../work/sub", "etc/turn");
+    link("../work/sub/../../etc/p", "etc/round");
+    let writable = [dir.join("work"), dir.join("workshop/p")];
+    for (file, place) in [
+        ("etc/p", None),
+        ("etc/none", None),
+        ("work/p", Some("work")),
+        ("work/none", Some("work")),
+        ("work/out", Some("work")),
+        ("etc/in", Some("work")),
+        ("etc/turn/../../etc/p", Some("work")),
+        ("etc/round", Some("work")),
+        ("work/sub/../../etc/p", Some("work")),
+        ("etc/../work/p", Some("work")),
+        ("workshop/p", Some("workshop/p")),
+        ("workshop/q", None),
+    ] {
+        let found = out_of_reach(&Files::one(dir.join(file)), &writable).err();
+        let grant = place.map(|place| dir.join(place).display().to_string());
+        match (&found, &grant) {
+            (Some(found), Some(grant)) => {
+                assert!(
+                    found.contains(&format!(" write in {grant};")),
+                    "{file}: {found}"
+                );
+            }
+            (found, grant) => assert_eq!((found, grant), (&None, &None), "{file}"),
+        }
+    }
     std::fs::remove_dir_all(&dir).unwrap();
 }

@@ -114,6 +114,30 @@ fn arm(files: &[PathBuf]) -> io::Result<OwnedFd> {
 /// The directory of the file, and those of every symbolic link on the way to it.
 pub(super) fn directories(file: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
+    walk(file, |way, step| match step {
+        Step::Link | Step::Last => _ = found.insert(way.to_owned()),
+        Step::Through => {}
+    });
+    found
+}
+
+/// Every directory in which a name of the path, or of a symbolic link on it, is looked up.
+pub(super) fn looked_in(file: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    walk(file, |way, _| _ = found.insert(way.to_owned()));
+    found
+}
+
+/// What a name turned out to be.
+enum Step {
+    Link,
+    /// It ends the path.
+    Last,
+    Through,
+}
+
+/// Goes the way of a path as the kernel does, and calls `visit` with the directory of each name.
+fn walk(file: &Path, mut visit: impl FnMut(&Path, Step)) {
     let mut way = PathBuf::from("/");
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let mut ahead: Vec<OsString> = names(&absolute);
@@ -127,21 +151,22 @@ pub(super) fn directories(file: &Path) -> BTreeSet<PathBuf> {
         match std::fs::read_link(&here) {
             Ok(target) if links < LINKS_MAX => {
                 links += 1;
-                found.insert(way.clone());
+                visit(&way, Step::Link);
                 if target.is_absolute() {
                     way = PathBuf::from("/");
                 }
                 ahead.extend(names(&target));
             }
             _ => {
-                if ahead.is_empty() {
-                    found.insert(way.clone());
-                }
+                let step = match ahead.is_empty() {
+                    true => Step::Last,
+                    false => Step::Through,
+                };
+                visit(&way, step);
                 way = here;
             }
         }
     }
-    found
 }
 
 /// The names of a path, the first one last.
