@@ -54,7 +54,7 @@ fn table(running: &[Facts]) -> String {
         out.push('\n');
         let facts = index.checked_sub(1).and_then(|at| running.get(at));
         if let Some(refused) = facts.and_then(|facts| facts.reload_error.as_ref()) {
-            _ = writeln!(out, "  not reloaded since {}:", refused.at);
+            _ = writeln!(out, "  not reloaded since {}:", printable(&refused.at));
             for line in refused.error.lines() {
                 _ = writeln!(out, "    {}", printable(line));
             }
@@ -65,18 +65,19 @@ fn table(running: &[Facts]) -> String {
 
 fn row(facts: &Facts) -> [String; 10] {
     let policy = &facts.policy;
-    [
-        facts.id.clone(),
-        printable(&facts.name),
-        facts.pid.to_string(),
-        printable(policy.file.as_deref().unwrap_or("(restrictive default)")),
-        policy.version.to_string(),
-        policy.hash.chars().take(12).collect(),
-        policy.loaded.clone(),
-        facts.routes.count.to_string(),
-        facts.identity.clone(),
-        facts.landlock.state.clone(),
-    ]
+    let cells = [
+        &facts.id,
+        &facts.name,
+        &facts.pid.to_string(),
+        policy.file.as_deref().unwrap_or("(restrictive default)"),
+        &policy.version.to_string(),
+        &policy.hash.chars().take(12).collect::<String>(),
+        &policy.loaded,
+        &facts.routes.count.to_string(),
+        &facts.identity,
+        &facts.landlock.state,
+    ];
+    cells.map(printable)
 }
 
 /// Names of files may hold anything; a terminal should not.

@@ -80,8 +80,10 @@ fn a_directory_that_others_can_enter_gets_no_facts() {
 fn the_last_error_stands_below_its_sandbox_and_cannot_move_the_cursor() {
     let mut broken = facts("sb-1");
     broken.name = "a\u{1b}[2J".to_owned();
+    broken.identity = "\u{1b}[1A".to_owned();
+    broken.policy.loaded = "2026-\u{1b}[1A".to_owned();
     broken.reload_error = Some(Refused {
-        at: "2026-01-01T00:00:02.000Z".to_owned(),
+        at: "\u{1b}[2J".to_owned(),
         error: "p.yaml:1:1: one\np.yaml:2:1: two".to_owned(),
     });
     let text = table(&[broken, facts("sb-2")]);
