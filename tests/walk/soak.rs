@@ -1,8 +1,8 @@
 //! Two hundred clients of every kind for a while, the policy changing under them every second: nothing is lost, and the
 //! memory of ringfence stays what it was.
 //!
-//! Twenty seconds among the other tests; `RINGFENCE_SOAK_MINUTES=10` and the release profile make it the measurement whose
-//! summary is kept in `benches/results`.
+//! Twenty seconds among the other tests; `RINGFENCE_SOAK_MINUTES=10` and the release profile make it a measurement, whose
+//! report is left in the target directory.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

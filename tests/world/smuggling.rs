@@ -100,13 +100,8 @@ fn inside_a_tunnel() -> Vec<Case> {
             // L7-4, LR-15: another authority than the tunnel's.
             "host-mismatch" | "host-mismatch-imds" | "expect-denied" => case.refused_with(&[403]),
             // L7-2: first bytes that are no request are another protocol.
-            "proto-ssh"
-            | "proto-proxyv2"
-            | "proto-redis"
-            | "rl-notoken"
-            | "rl-tab"
-            | "rl-only-method"
-            | "connect-tls-in-plain" => case.refused_with(&[403]),
+            "proto-ssh" | "proto-proxyv2" | "proto-redis" | "rl-notoken" | "rl-tab"
+            | "rl-only-method" => case.refused_with(&[403]),
             // L7-14, LR-16.
             "upg-ws-101" => case.refused_with(&[403]),
             "seq-other-origin" | "seq-allowed-denied-allowed" => {
