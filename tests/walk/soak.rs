@@ -175,8 +175,6 @@ fn two_hundred_clients_lose_nothing_while_the_policy_changes_every_second() {
         servers(scene);
         fs::copy(binary::soak(), "/mnt/bin/soak").unwrap();
         fs::set_permissions("/mnt/bin/soak", fs::Permissions::from_mode(0o755)).unwrap();
-        // A program that was written a moment ago is hashed at every call; that is not what a soak is about.
-        thread::sleep(Duration::from_secs(4));
         let pipe = scene.private().join("records");
         let counts = records(&pipe);
         let mut words = vec!["/mnt/bin/soak".to_owned(), length.as_secs().to_string()];

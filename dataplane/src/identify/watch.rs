@@ -34,7 +34,7 @@ use super::call::Call;
 use super::exe::Executables;
 use super::filed::Filer;
 use super::process;
-use super::watched::Sandbox;
+use super::watched::{Gate, Sandbox};
 use crate::offload::Offload;
 use crate::sys;
 
@@ -68,10 +68,10 @@ impl Watch {
     pub(crate) fn start(offload: Offload) -> io::Result<Watch> {
         let proc = own_proc()?;
         try_out(proc.as_fd())?;
-        let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let ready = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         epoll::add(
-            &ready,
+            &*ready,
             &*wake,
             epoll::EventData::new_u64(WAKE),
             epoll::EventFlags::IN,
@@ -158,7 +158,7 @@ fn try_out(proc: BorrowedFd<'_>) -> io::Result<()> {
 
 /// What the thread owns.
 struct Watching {
-    ready: OwnedFd,
+    ready: Arc<OwnedFd>,
     wake: Arc<OwnedFd>,
     orders: flume::Receiver<Order>,
     /// Of this process's own pid namespace.
@@ -172,7 +172,7 @@ impl Watching {
     fn run(mut self) {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         loop {
-            match epoll::wait(&self.ready, spare_capacity(&mut events), None) {
+            match epoll::wait(&*self.ready, spare_capacity(&mut events), None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -188,7 +188,7 @@ impl Watching {
                     // Every process of the sandbox has ended.
                     if let Some(sandbox) = self.sandboxes.remove(&key) {
                         // A call that waits for a hash may keep the listener open, and it would be reported again and again.
-                        _ = epoll::delete(&self.ready, &*sandbox.calls);
+                        _ = epoll::delete(&*self.ready, &**sandbox.calls());
                     }
                 }
             }
@@ -213,9 +213,13 @@ impl Watching {
         sys::hand_over_in_step(watched.calls.as_fd());
         let key = self.next;
         let data = epoll::EventData::new_u64(key);
-        epoll::add(&self.ready, &watched.calls, data, epoll::EventFlags::IN)?;
+        epoll::add(&*self.ready, &watched.calls, data, epoll::EventFlags::IN)?;
         self.next += 1;
-        let sandbox = Sandbox::new(watched);
+        let gate = Gate {
+            ready: Arc::clone(&self.ready),
+            key,
+        };
+        let sandbox = Sandbox::new(watched, gate);
         self.sandboxes.insert(key, sandbox);
         Ok(())
     }
@@ -225,7 +229,10 @@ impl Watching {
         let Some(sandbox) = self.sandboxes.get_mut(&key) else {
             return;
         };
-        let Some(call) = Call::receive(&sandbox.calls) else {
+        if !sandbox.takes_in() {
+            return;
+        }
+        let Some(call) = Call::receive(sandbox.calls()) else {
             return;
         };
         // A panic ends one call, which then fails. What is kept may be half made, so it is let go.

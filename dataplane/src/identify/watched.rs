@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use policy::IdentityError;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_cookie, socket_protocol};
@@ -28,7 +28,6 @@ use crate::offload::Offload;
 
 /// A sandbox as the thread sees it.
 pub(super) struct Sandbox {
-    pub(super) calls: Arc<OwnedFd>,
     proc: OwnedFd,
     doors: Vec<SocketAddrV4>,
     shared: Arc<Shared>,
@@ -39,9 +38,13 @@ pub(super) struct Sandbox {
 
 /// What threads that hash need.
 struct Shared {
+    calls: Arc<OwnedFd>,
+    gate: Gate,
     filer: Filer,
     executables: Executables,
     hashing: AtomicUsize,
+    /// As many calls wait for a hash as may; the next one is taken in when one of them is done.
+    is_paused: AtomicBool,
 }
 
 /// One call that waits for a hash.
@@ -49,7 +52,33 @@ struct Hashing(Arc<Shared>);
 
 impl Drop for Hashing {
     fn drop(&mut self) {
-        self.0.hashing.fetch_sub(1, Ordering::Relaxed);
+        self.0.hashing.fetch_sub(1, Ordering::SeqCst);
+        if self.0.is_paused.swap(false, Ordering::SeqCst) {
+            self.0.gate.open(&self.0.calls);
+        }
+    }
+}
+
+/// Where a sandbox's calls are taken in, or left to wait in the kernel.
+pub(super) struct Gate {
+    pub(super) ready: Arc<OwnedFd>,
+    /// What the sandbox is known by there.
+    pub(super) key: u64,
+}
+
+impl Gate {
+    fn open(&self, calls: &OwnedFd) {
+        self.set(calls, epoll::EventFlags::IN);
+    }
+
+    fn close(&self, calls: &OwnedFd) {
+        self.set(calls, epoll::EventFlags::empty());
+    }
+
+    fn set(&self, calls: &OwnedFd, flags: epoll::EventFlags) {
+        let data = epoll::EventData::new_u64(self.key);
+        // Why ignored: a sandbox that ended is not waited for any more.
+        _ = epoll::modify(&*self.ready, calls, data, flags);
     }
 }
 
@@ -74,7 +103,7 @@ enum Judged {
 }
 
 impl Sandbox {
-    pub(super) fn new(watched: Watched) -> Sandbox {
+    pub(super) fn new(watched: Watched, gate: Gate) -> Sandbox {
         let Watched {
             calls,
             proc,
@@ -83,18 +112,47 @@ impl Sandbox {
             executables,
         } = watched;
         Sandbox {
-            calls: Arc::new(calls),
             proc,
             doors,
             shared: Arc::new(Shared {
+                calls: Arc::new(calls),
+                gate,
                 filer,
                 executables,
                 hashing: AtomicUsize::new(0),
+                is_paused: AtomicBool::new(false),
             }),
             threads: HashMap::new(),
             processes: HashMap::new(),
             named: HashMap::new(),
         }
+    }
+
+    /// The seccomp listener.
+    pub(super) fn calls(&self) -> &Arc<OwnedFd> {
+        &self.shared.calls
+    }
+
+    /// Whether another call may be taken in. When not, the sandbox's calls wait in the kernel until a hash is done.
+    pub(super) fn takes_in(&self) -> bool {
+        let Shared {
+            calls,
+            gate,
+            hashing,
+            is_paused,
+            ..
+        } = &*self.shared;
+        let has_room = || hashing.load(Ordering::SeqCst) < HASHING_MAX;
+        if has_room() {
+            return true;
+        }
+        is_paused.store(true, Ordering::SeqCst);
+        gate.close(calls);
+        // A hash that was done in between has opened what was still open.
+        if has_room() {
+            gate.open(calls);
+        }
+        false
     }
 
     /// Sees to it that the call is answered, now or when its files are hashed. `proc` is by which numbers of threads are
@@ -210,10 +268,7 @@ impl Sandbox {
     /// Has the files hashed by a helper thread, which then answers the call (IDN-9).
     fn hash(&self, call: Call, cookie: u64, seen: Arc<Seen>, offload: &Offload) {
         let shared = Arc::clone(&self.shared);
-        if shared.hashing.fetch_add(1, Ordering::Relaxed) >= HASHING_MAX {
-            shared.hashing.fetch_sub(1, Ordering::Relaxed);
-            return answer(call, &shared, cookie, Err(IdentityError::Unavailable));
-        }
+        shared.hashing.fetch_add(1, Ordering::SeqCst);
         let process = self
             .threads
             .get(&call.told.thread)
