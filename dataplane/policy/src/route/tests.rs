@@ -447,3 +447,14 @@ fn a_route_that_was_read_again_unchanged_stays_the_same_object() {
     assert_eq!(versions(&third), [2, 3]);
     assert!(third.in_place_of(&Routes::default()).as_slice().len() == 2);
 }
+
+/// The reference shows what loads.
+#[test]
+fn the_example_of_the_reference_loads() {
+    let reference = include_str!("../../../../docs/routes.md");
+    let (_, rest) = reference.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-test".to_owned());
+    let routes = Routes::parse(example, "routes.md", &env).unwrap();
+    assert_eq!(routes.as_slice().len(), 2);
+}

@@ -633,29 +633,3 @@ fn words_of_yaml_1_1_are_text() {
         "no"
     );
 }
-
-fn example(reference: &str) -> &str {
-    let (_, rest) = reference.split_once("```yaml\n").unwrap();
-    rest.split_once("```").unwrap().0
-}
-
-/// The reference shows what loads.
-#[test]
-fn the_examples_of_the_references_load() {
-    let loaded = parse(
-        example(include_str!("../../../../docs/policy.md")),
-        "policy.md",
-    )
-    .unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    assert_eq!(loaded.document.network_policies.len(), 3);
-    let routes = example(include_str!("../../../../docs/routes.md"));
-    let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-test".to_owned());
-    assert_eq!(
-        crate::route::Routes::parse(routes, "routes.md", &env)
-            .unwrap()
-            .as_slice()
-            .len(),
-        2
-    );
-}
