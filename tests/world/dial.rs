@@ -15,6 +15,7 @@ use crate::world::names::Names;
 use crate::world::upstream::Upstream;
 
 const PEER: &str = "10.99.0.7:7000";
+const PEER_ADDRESS: &str = "10.99.0.7";
 
 /// CON-6, MX-8
 #[test]
@@ -49,13 +50,17 @@ fn a_dial_that_is_refused_is_502_and_one_that_is_not_answered_504() {
 /// A listener whose queue is full: the kernel drops further SYNs.
 pub(crate) fn full_listener(address: &str) -> (std::os::fd::OwnedFd, Vec<TcpStream>) {
     use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
-    let address: std::net::SocketAddrV4 = address.parse().unwrap();
-    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    let family = match address {
+        std::net::SocketAddr::V4(_) => AddressFamily::INET,
+        std::net::SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let listener = socket(family, SocketType::STREAM, None).unwrap();
     bind(&listener, &address).unwrap();
     listen(&listener, 0).unwrap();
     let waiting = (0..4)
         .map(|_| {
-            let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            let stream = socket(family, SocketType::STREAM, None).unwrap();
             rustix::io::ioctl_fionbio(&stream, true).unwrap();
             // In progress, or connected and in the queue.
             _ = connect(&stream, &address);
@@ -217,6 +222,70 @@ fn a_silent_first_address_costs_the_stagger_and_not_the_dial_time() {
         let upstream = Upstream::bind(PEER);
         let since = Instant::now();
         let _client = tunnel(&world, "two.test:7000").unwrap();
+        assert!(
+            since.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            since.elapsed()
+        );
+        drop(upstream.accept());
+    });
+}
+
+/// DST-9, RFC 8305 §4 and §5: the second attempt is of the other family, though another IPv6 address stands before it, and
+/// begins no sooner than the stagger.
+#[test]
+fn families_alternate_and_the_stagger_lies_between_attempts() {
+    play(|scene| {
+        for (label, address) in [("six", "fd99::10"), ("more", "fd99::11")] {
+            scene.address(label, address.parse().unwrap());
+        }
+        let listed = "allowed_ips: [10.99.0.0/24, \"fd99::/64\"]";
+        let world = ["fd99::10", "fd99::11", "10.99.0.10", PEER_ADDRESS]
+            .into_iter()
+            .fold(Setup::new(), |setup, address| {
+                setup.host(&format!("{address} many.test"))
+            })
+            .allow(
+                "many",
+                &format!("{{host: many.test, port: 7000, {listed}}}"),
+            )
+            .allow(
+                "rest",
+                &format!("{{host: many.test, port: 7001, {listed}}}"),
+            )
+            .open();
+        let _silent = full_listener("[fd99::10]:7000");
+        let second_of_six = Upstream::bind("[fd99::11]:7000");
+        let first_of_four = Upstream::bind("10.99.0.10:7000");
+        let second_of_four = Upstream::bind(PEER);
+        let since = Instant::now();
+        let _client = tunnel(&world, "many.test:7000").unwrap();
+        let taken = since.elapsed();
+        assert!(taken >= Duration::from_millis(250), "{taken:?}");
+        drop(first_of_four.accept());
+        assert!(second_of_six.is_untouched());
+        assert!(second_of_four.is_untouched());
+    });
+}
+
+/// DST-9, RFC 8305 §5: an address that refuses is not waited for.
+#[test]
+fn refused_attempts_cost_no_stagger() {
+    play(|_| {
+        let addresses = ["10.99.0.10", "10.99.0.11", PEER_ADDRESS].into_iter();
+        let world = addresses
+            .fold(Setup::new(), |setup, address| {
+                setup.host(&format!("{address} three.test"))
+            })
+            .allow(
+                "three",
+                "{host: three.test, port: 7000, allowed_ips: [10.99.0.0/24]}",
+            )
+            .limit(|limits| limits.dial_stagger = Duration::from_secs(4))
+            .open();
+        let upstream = Upstream::bind(PEER);
+        let since = Instant::now();
+        let _client = tunnel(&world, "three.test:7000").unwrap();
         assert!(
             since.elapsed() < Duration::from_secs(3),
             "{:?}",
