@@ -185,7 +185,7 @@ fn both_entries_tell_a_refused_dial_from_one_that_is_not_answered() {
     });
 }
 
-/// L4-1 to L4-6, L4-12, POL-5, TR-011, TR-077: the same table answers both.
+/// L4-1, L4-3, L4-5, L4-6, L4-12, L4-13, POL-5, TR-011, TR-077: the same table answers both.
 #[test]
 fn both_entries_name_the_same_reason_for_the_same_caller() {
     play(|scene| {

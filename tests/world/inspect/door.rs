@@ -23,7 +23,7 @@ fn a_first_segment_of_two_bytes_is_one_request_with_what_follows() {
         let _origin = echo(scene, Way::Plain);
         let mut stream = tunnel(&world, AUTHORITY).unwrap();
         stream.write_all(b"GE").unwrap();
-        expect_silence(&stream, Duration::from_secs(1));
+        expect_silence(&stream, Duration::from_secs(2));
         stream
             .write_all(&request(Way::Plain, "GET", "/repos/a", "")[2..])
             .unwrap();

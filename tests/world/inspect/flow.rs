@@ -11,7 +11,7 @@ use harness::{Scene, play};
 use super::{AUTHORITY, Client, HOST, PEER, Way, answer, ask, echo, open, request, setup, told};
 use rustls::ServerConfig;
 
-use crate::world::client::{Ending, drain, verdict};
+use crate::world::client::{Ending, drain, expect, tunnel, verdict};
 use crate::world::upstream::{Upstream, reply};
 use crate::world::{Setup, World};
 
@@ -379,7 +379,7 @@ fn an_upstream_that_has_not_answered_is_left_when_the_client_leaves() {
     });
 }
 
-/// L7-11, LR-11: an endpoint without `protocol` beside is raw; one without a host is inspected like others.
+/// LR-11: one without a host is inspected like others.
 #[test]
 fn an_endpoint_without_a_host_is_inspected_like_others() {
     play(|scene| {
@@ -397,6 +397,41 @@ fn an_endpoint_without_a_host_is_inspected_like_others() {
             told(&ask(&mut client, Way::Plain, "PUT", "/a")),
             "403 policy_denied request_not_allowed"
         );
+    });
+}
+
+/// LR-11, POL-5: no request is read where no endpoint says `protocol`; a rule beside, for another port, changes nothing.
+#[test]
+fn an_endpoint_without_protocol_is_a_raw_tunnel() {
+    play(|_| {
+        let world = Setup::new()
+            .allow(
+                "raw",
+                "{host: api.example.com, port: 8080, allowed_ips: [10.99.0.0/24]}",
+            )
+            .allow(
+                "beside",
+                "{host: api.example.com, port: 8081, protocol: rest, allowed_ips: [10.99.0.0/24], enforcement: enforce, access: read-only}",
+            )
+            .host("10.99.0.7 api.example.com")
+            .open();
+        let upstream = Upstream::bind(PEER);
+        for bytes in [
+            &b"SSH-2.0-x\r\n"[..],
+            b"DELETE /a%2fb/../c HTTP/1.1\r\nHost: other.example\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"\0\x16\x03\x01",
+        ] {
+            let mut client = tunnel(&world, AUTHORITY).unwrap();
+            let mut peer = upstream.accept();
+            client.write_all(bytes).unwrap();
+            expect(&mut peer, bytes);
+            peer.write_all(b"\0anything").unwrap();
+            expect(&mut client, b"\0anything");
+        }
+        let ended = world.end();
+        assert_eq!(ended.of("TUNNEL_CLOSED").len(), 4);
+        assert_eq!(ended.of("L7_REQUEST").len(), 0);
     });
 }
 

@@ -277,7 +277,7 @@ fn an_upgrade_is_refused_before_a_byte_is_sent(scene: &Scene, way: Way) {
     assert_eq!(origin.requests()[0].field("upgrade"), None);
 }
 
-/// CP-7, LR-8 to LR-10 where rules ask for more than a path.
+/// CP-7, LR-8, LR-9: rules that ask for more than a path.
 fn encoded_slashes_and_queries_are_judged_where_the_endpoint_says_so(scene: &Scene, way: Way) {
     let git = "enforcement: enforce, allow_encoded_slash: true, rules: [{allow: {method: GET, path: \"/**/info/refs*\", query: {service: git-upload-pack}}}]";
     let world = setup(way, git).open();
@@ -300,4 +300,106 @@ fn encoded_slashes_and_queries_are_judged_where_the_endpoint_says_so(scene: &Sce
     );
 }
 
-super::on_every_way! {a_refusal_names_rule_reason_and_policy_and_ends_the_connection, what_nobody_enforces_is_forwarded_and_recorded_as_audit, nothing_of_a_denied_request_in_a_pipeline_is_sent, a_new_policy_holds_from_the_next_request_of_a_connection, a_program_that_may_not_connect_learns_nothing_of_request_rules, an_upgrade_is_refused_before_a_byte_is_sent, encoded_slashes_and_queries_are_judged_where_the_endpoint_says_so; an_open_upstream_connection_must_be_reachable_under_the_newest_policy, a_request_that_names_another_authority_than_its_tunnel_is_refused}
+/// LR-10, L7-10
+fn one_value_is_enough_for_a_deny_rule_with_a_query(scene: &Scene, way: Way) {
+    let deny =
+        "enforcement: enforce, access: full, deny_rules: [{query: {service: git-upload-pack}}]";
+    let world = setup(way, deny).open();
+    let origin = echo(scene, way);
+    let asked = |query: &str| once(&world, way, "GET", &format!("/o{query}"));
+    let denied = "403 policy_denied deny_rule";
+    assert_eq!(asked("?service=git-upload-pack"), denied);
+    assert_eq!(
+        asked("?service=git-receive-pack&service=git-upload-pack"),
+        denied
+    );
+    assert_eq!(asked(""), "200 GET /o");
+    assert_eq!(
+        asked("?service=git-receive-pack"),
+        "200 GET /o?service=git-receive-pack"
+    );
+    assert_eq!(origin.requests().len(), 2, "{way:?}");
+}
+
+/// LR-5, LR-6, L7-12
+fn presets_are_their_methods(scene: &Scene, way: Way) {
+    let all = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
+    let preset = |access| setup(way, &format!("enforcement: enforce, access: {access}"));
+    let world = preset("read-only").open();
+    let origin = echo(scene, way);
+    for (access, allowed) in [("read-only", 3), ("read-write", 6), ("full", all.len())] {
+        world.put_policy(&preset(access));
+        for (at, method) in all.into_iter().enumerate() {
+            let answer = ask(&mut open(&world, way), way, method, "/y");
+            let expected = if at < allowed { 200 } else { 403 };
+            assert_eq!(answer.status(), expected, "{way:?} {access} {method}");
+        }
+    }
+    let sent = origin.requests();
+    let sent: Vec<_> = sent.iter().map(|request| request.method()).collect();
+    assert_eq!(sent, [&all[..3], &all[..6], &all[..]].concat(), "{way:?}");
+}
+
+/// CP-1 to CP-7, L7-5, L7-6, TR-012: where every path is allowed, the server sees the spelling that was judged.
+fn paths_are_sent_in_the_spelling_that_is_judged(scene: &Scene, way: Way) {
+    let world = setup(way, "enforcement: enforce, access: full").open();
+    let origin = echo(scene, way);
+    let good = [
+        ("/repos/../admin", "/admin"),
+        ("/repos/%2e%2e/admin", "/admin"),
+        ("/repos/%2E./admin", "/admin"),
+        ("/repos//x", "/repos/x"),
+        ("//repos/x", "/repos/x"),
+        ("/%7euser/%41", "/~user/A"),
+        ("/a%3ab", "/a%3Ab"),
+        ("/a/./b/", "/a/b/"),
+        ("/a/b/..", "/a/"),
+        ("/a;x/b", "/a;x/b"),
+        ("/%252e%252e/x", "/%252e%252e/x"),
+        ("/x?p=../../y%2f", "/x?p=../../y%2f"),
+    ];
+    for (target, sent) in good {
+        assert_eq!(
+            once(&world, way, "GET", target),
+            format!("200 GET {sent}"),
+            "{way:?} {target}"
+        );
+    }
+    let status = |target: &[u8]| {
+        let mut head = request(way, "GET", "/@", "");
+        let at = head.windows(2).position(|two| two == b"/@").unwrap();
+        head.splice(at..at + 2, target.iter().copied());
+        let mut client = open(&world, way);
+        client.stream.write_all(&head).unwrap();
+        answer(&mut client, "GET").status()
+    };
+    for target in [
+        &b"/a/..;x/b"[..],
+        b"/a/.;/b",
+        b"/../x",
+        b"/%2e%2e/x",
+        b"/a/../../x",
+        b"/a%2fb",
+        b"/a%5cb",
+        b"/a\\b",
+        b"/a%00",
+        b"/a%0a",
+        b"/a%zz",
+        b"/a%2",
+        b"/a\xe9",
+    ] {
+        let text = target.escape_ascii();
+        assert_eq!(status(target), 400, "{way:?} {text}");
+    }
+    assert_eq!(origin.requests().len(), good.len(), "{way:?}");
+    // An authority of the absolute form is part of the target and of its length.
+    let front = match way {
+        Way::Forward => format!("http://{AUTHORITY}").len(),
+        Way::Plain | Way::Tls => 0,
+    };
+    let long = |length: usize| format!("/{}", "a".repeat(length - front - 1)).into_bytes();
+    assert_eq!(status(&long(8_192)), 200, "{way:?}");
+    assert_eq!(status(&long(8_193)), 414, "{way:?}");
+}
+
+super::on_every_way! {a_refusal_names_rule_reason_and_policy_and_ends_the_connection, what_nobody_enforces_is_forwarded_and_recorded_as_audit, nothing_of_a_denied_request_in_a_pipeline_is_sent, a_new_policy_holds_from_the_next_request_of_a_connection, a_program_that_may_not_connect_learns_nothing_of_request_rules, an_upgrade_is_refused_before_a_byte_is_sent, encoded_slashes_and_queries_are_judged_where_the_endpoint_says_so, one_value_is_enough_for_a_deny_rule_with_a_query, presets_are_their_methods, paths_are_sent_in_the_spelling_that_is_judged; an_open_upstream_connection_must_be_reachable_under_the_newest_policy, a_request_that_names_another_authority_than_its_tunnel_is_refused}

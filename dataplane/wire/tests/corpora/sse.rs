@@ -23,7 +23,7 @@ struct Reading {
     closing: &'static [u8],
 }
 
-/// INF-18, INF-21, H1-13, RF-1 to RF-8, TR-018, TR-019, SECURITY 40
+/// INF-18, INF-21, H1-13, RF-1, RF-5 to RF-8, TR-018, TR-019, SECURITY 40
 #[test]
 fn every_event_stream_has_its_bytes_and_its_end_at_every_split() {
     let mut cases = 0;
