@@ -148,7 +148,7 @@ fn answers_of_any_status_pass_through_and_a_quoted_key_is_masked() {
     });
 }
 
-/// RF-1 to RF-6, SF-8, INF-17, H1-13, H1-14
+/// RF-1, RF-2, RF-5, RF-6, SF-8, INF-17, H1-13, H1-14
 #[test]
 fn every_framing_of_an_answer_reaches_the_client_whole() {
     play(|_| {

@@ -89,49 +89,90 @@ fn requests_of_a_connection_are_answered_in_order_over_one_upstream_connection(
     assert_eq!(first["status"], 200);
 }
 
-/// H-1 to H-7, H-11, H-12, TR-002 to TR-005, TR-010: one parser, one verdict.
+/// H-1, H-3, H-4, H-5, H-11, H-12, H-14, CP-7, TR-002 to TR-005, TR-010: one parser, one verdict.
 fn a_malformed_head_is_refused_and_recorded_and_nothing_is_sent(scene: &Scene, way: Way) {
     let world = world(way);
     let origin = echo(scene, way);
-    let rows: [(&str, &str); 9] = [
+    let with = |lines: &str| format!("POST / HTTP/1.1\r\nHost: {AUTHORITY}\r\n{lines}\r\n");
+    let versed = |version: &str| format!("GET / {version}\r\nHost: {AUTHORITY}\r\n\r\n");
+    let lengths = [
+        "5, 5",
+        "5, 6",
+        "+5",
+        "-0",
+        "0x5",
+        "5.0",
+        "5x",
+        "",
+        "18446744073709551615",
+        "18446744073709551616",
+    ]
+    .map(|value| with(&format!("Content-Length: {value}\r\n")));
+    let codings = [
+        "xchunked",
+        "chunkedx",
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked;q=1",
+        "identity",
+        "",
+    ]
+    .map(|value| with(&format!("Transfer-Encoding: {value}\r\n")));
+    let fields = [
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length : 5\r\n",
+        " X: 1\r\n",
+        "X: 1\r\n\tfolded\r\n",
+        "X: 1\nY: 2\r\n",
+        "X: 1\rY: 2\r\n",
+        "X: \0\r\n",
+        "X: \x1b\r\n",
+    ]
+    .map(with);
+    let lines = [
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        format!("GET  / HTTP/1.1\r\nHost: {AUTHORITY}\r\n\r\n"),
+        format!("POST / HTTP/1.0\r\nHost: {AUTHORITY}\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        versed("HTTP/1"),
+        versed("http/1.1"),
+    ];
+    let bad = [&lengths[..], &codings, &fields, &lines].concat();
+    let mut rows: Vec<(String, &str)> = bad
+        .into_iter()
+        .map(|row| (row, "400 bad_request"))
+        .collect();
+    rows.extend(
+        ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9"]
+            .map(|version| (versed(version), "505 unsupported_http_version")),
+    );
+    rows.extend([
+        (with("Expect: x\r\n"), "417 expectation_failed"),
         (
-            "GET / HTTP/1.1\r\nHost: {h}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "400 bad_request",
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: {h}\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
-            "400 bad_request",
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: {h}\r\nTransfer-Encoding: xchunked\r\n\r\n",
-            "400 bad_request",
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: {h}\r\nX : 1\r\n\r\n",
-            "400 bad_request",
-        ),
-        ("GET / HTTP/1.1\r\n\r\n", "400 bad_request"),
-        ("GET  / HTTP/1.1\r\nHost: {h}\r\n\r\n", "400 bad_request"),
-        (
-            "GET / HTTP/1.2\r\nHost: {h}\r\n\r\n",
-            "505 unsupported_http_version",
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: {h}\r\nExpect: x\r\n\r\n",
-            "417 expectation_failed",
-        ),
-        (
-            "GET /{long} HTTP/1.1\r\nHost: {h}\r\n\r\n",
+            format!(
+                "GET /{} HTTP/1.1\r\nHost: {AUTHORITY}\r\n\r\n",
+                "a".repeat(8_192)
+            ),
             "414 target_too_long",
         ),
-    ];
-    for (row, expected) in rows {
-        let text = row
-            .replace("{h}", AUTHORITY)
-            .replace("{long}", &"a".repeat(8_192));
+        (
+            with(&format!("X: {}\r\n", "a".repeat(65_536))),
+            "431 header_too_large",
+        ),
+        (with(&"X: 1\r\n".repeat(128)), "431 header_too_large"),
+    ]);
+    for (row, expected) in &rows {
+        let shown = &row[..row.len().min(120)];
         let mut client = open(&world, way);
-        client.stream.write_all(text.as_bytes()).unwrap();
-        assert_eq!(told(&answer(&mut client, "GET")), expected, "{way:?} {row}");
+        client.stream.write_all(row.as_bytes()).unwrap();
+        assert_eq!(
+            told(&answer(&mut client, "POST")),
+            *expected,
+            "{way:?} {shown:?}"
+        );
         assert_eq!(drain(&mut client.stream).0, b"");
     }
     assert_eq!(origin.requests().len(), 0);
