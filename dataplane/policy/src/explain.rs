@@ -297,7 +297,7 @@ fn stages(question: &Question, answer: &Answer) -> Vec<Stage> {
     stages
 }
 
-fn traced(reference: &mut Reference) -> Vec<Rule> {
+fn traced(reference: &Reference) -> Vec<Rule> {
     let rules = reference.trace().into_iter();
     rules.map(|(rule, value)| Rule { rule, value }).collect()
 }

@@ -33,6 +33,8 @@ pub const RULES: &str = include_str!("rego/ringfence.rego");
 /// One policy, judged by Rego.
 pub struct Reference {
     engine: Engine,
+    /// Every rule's value for the last question.
+    rules: Result<Value, String>,
     failure: Option<String>,
 }
 
@@ -108,13 +110,14 @@ impl Reference {
             .map_err(ReferenceError::new)?;
         Ok(Reference {
             engine,
+            rules: Err("nothing was asked".to_owned()),
             failure: None,
         })
     }
 
     /// Judges a connection.
     pub fn connect(&mut self, caller: &Caller, target: &Authority) -> Verdict {
-        self.engine.set_input(Value::from(input(caller, target)));
+        self.evaluate(input(caller, target));
         let verdict = self.connection_verdict();
         self.or_failed(verdict)
     }
@@ -129,12 +132,28 @@ impl Reference {
         let mut input = input(caller, target);
         input["request"] =
             json!({"method": request.method, "path": request.path, "query": request.query});
-        self.engine.set_input(Value::from(input));
+        self.evaluate(input);
         let verdict = self.request_verdict();
         self.or_failed(verdict)
     }
 
-    fn connection_verdict(&mut self) -> Result<Verdict, Undefined> {
+    /// All rules at once: they share what they are made of, and asked one by one they would not.
+    fn evaluate(&mut self, input: serde_json::Value) {
+        self.engine.set_input(Value::from(input));
+        let package = self.engine.eval_query(PACKAGE.to_owned(), false);
+        self.rules = match package {
+            Ok(found) => {
+                let row = found.result.into_iter().next();
+                let column = row.and_then(|row| row.expressions.into_iter().next());
+                column
+                    .map(|column| column.value)
+                    .ok_or_else(|| "no value".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+    }
+
+    fn connection_verdict(&self) -> Result<Verdict, Undefined> {
         if self.text("network_action")? != "allow" {
             return Ok(Verdict::Deny {
                 reason: self.text("deny_reason")?,
@@ -152,7 +171,7 @@ impl Reference {
         })
     }
 
-    fn request_verdict(&mut self) -> Result<Verdict, Undefined> {
+    fn request_verdict(&self) -> Result<Verdict, Undefined> {
         match self.connection_verdict()? {
             Verdict::Allow {
                 inspection: Inspection::Requests,
@@ -186,12 +205,9 @@ impl Reference {
 
     /// Every rule that has a value for the last question, by name; the sections of the policy are
     /// left out.
-    pub fn trace(&mut self) -> Vec<(String, serde_json::Value)> {
-        let package = self.engine.eval_query(PACKAGE.to_owned(), false).ok();
-        let value = package.and_then(|found| {
-            let value = &found.result.first()?.expressions.first()?.value;
-            serde_json::to_value(value).ok()
-        });
+    pub fn trace(&self) -> Vec<(String, serde_json::Value)> {
+        let value = self.rules.as_ref().ok();
+        let value = value.and_then(|rules| serde_json::to_value(rules).ok());
         let Some(serde_json::Value::Object(rules)) = value else {
             return Vec::new();
         };
@@ -223,7 +239,7 @@ impl Reference {
         }
     }
 
-    fn text(&mut self, rule: &str) -> Result<String, Undefined> {
+    fn text(&self, rule: &str) -> Result<String, Undefined> {
         let value = self.rule(rule)?;
         value
             .as_string()
@@ -231,7 +247,7 @@ impl Reference {
             .map_err(|error| Undefined(format!("{rule}: {error}")))
     }
 
-    fn truth(&mut self, rule: &str) -> Result<bool, Undefined> {
+    fn truth(&self, rule: &str) -> Result<bool, Undefined> {
         let value = self.rule(rule)?;
         value
             .as_bool()
@@ -239,11 +255,12 @@ impl Reference {
             .map_err(|error| Undefined(format!("{rule}: {error}")))
     }
 
-    fn rule(&mut self, rule: &str) -> Result<Value, Undefined> {
-        let path = format!("data.ringfence.sandbox.{rule}");
-        self.engine
-            .eval_rule(path)
-            .map_err(|error| Undefined(format!("{rule}: {error}")))
+    /// `Value::Undefined` where the rule has no value.
+    fn rule(&self, rule: &str) -> Result<&Value, Undefined> {
+        match &self.rules {
+            Ok(rules) => Ok(&rules[rule]),
+            Err(error) => Err(Undefined(format!("{rule}: {error}"))),
+        }
     }
 }
 

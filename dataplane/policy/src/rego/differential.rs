@@ -2,14 +2,16 @@
 //!
 //! Apart from the other tests because it is the proof that the table is what the rules say. Policies
 //! and questions come from the same small alphabets, so that overlaps are the rule. Environment:
-//! `RINGFENCE_DIFFERENTIAL_CASES` (questions, 10^5 by default) and `PROPTEST_RNG_SEED` (replays a
-//! run). A failure is shrunk and shown as a policy and one question.
+//! `RINGFENCE_DIFFERENTIAL_CASES` (questions, 10^5 by default) and `PROPTEST_RNG_SEED` (replays the
+//! run that printed it). A failure is shrunk and shown as a policy and one question.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseError, TestRunner};
+use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 use wire::{Authority, CanonicalPath, Code};
 
 use super::{Inspection, Reference, Request, Verdict, query_values};
@@ -28,26 +30,29 @@ fn table_and_rules_agree_on_every_policy_and_question() {
         .ok()
         .and_then(|cases| cases.parse().ok())
         .unwrap_or(100_000_u32);
-    let config = ProptestConfig {
-        cases: questions.div_ceil(QUESTIONS as u32),
-        failure_persistence: None,
-        ..ProptestConfig::default()
+    let seed = match ProptestConfig::default().rng_seed {
+        RngSeed::Fixed(seed) => seed,
+        RngSeed::Random => RandomState::new().hash_one(questions),
     };
-    let mut tally: BTreeMap<String, u64> = BTreeMap::new();
-    let tally_cell = std::cell::RefCell::new(&mut tally);
-    let judged = TestRunner::new(config).run(&any_scenario(), |scenario| {
-        let found = compare(&scenario)?;
-        let mut tally = tally_cell.borrow_mut();
-        for class in found {
-            *tally.entry(class).or_default() += 1;
+    let cases = questions.div_ceil(QUESTIONS as u32 * THREADS);
+    let halves: Vec<_> = (0..THREADS)
+        .map(|thread| seed.wrapping_add(thread.into()))
+        .map(|seed| std::thread::spawn(move || draw(seed, cases)))
+        .collect();
+    let mut tally: Tally = BTreeMap::new();
+    for half in halves {
+        let found = half
+            .join()
+            .expect("it does not panic")
+            .unwrap_or_else(|failure| {
+                panic!("PROPTEST_RNG_SEED={seed} draws this again: {failure}")
+            });
+        for (class, met) in found {
+            *tally.entry(class).or_default() += met;
         }
-        Ok(())
-    });
-    if let Err(error) = judged {
-        panic!("{error}");
     }
     let total: u64 = tally.values().sum();
-    eprintln!("differential: {total} questions, table and rules agree: {tally:?}");
+    eprintln!("differential: {total} questions from seed {seed}, table and rules agree: {tally:?}");
     for class in CLASSES {
         let met = tally.get(*class).copied().unwrap_or_default();
         assert!(
@@ -55,6 +60,26 @@ fn table_and_rules_agree_on_every_policy_and_question() {
             "{class} is met {met} times: the questions miss the policies"
         );
     }
+}
+
+/// Draws policies and asks each its questions; how often each answer came.
+fn draw(seed: u64, cases: u32) -> Result<Tally, String> {
+    let config = ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let tally: RefCell<Tally> = RefCell::default();
+    TestRunner::new(config)
+        .run(&any_scenario(), |scenario| {
+            for class in compare(&scenario)? {
+                *tally.borrow_mut().entry(class).or_default() += 1;
+            }
+            Ok(())
+        })
+        .map_err(|error| error.to_string())?;
+    Ok(tally.into_inner())
 }
 
 /// Asks both; what the answers were.
@@ -392,8 +417,14 @@ fn caller(exe: &[u8], ancestors: &[&[u8]]) -> Caller {
     }
 }
 
+/// How often each answer came.
+type Tally = BTreeMap<String, u64>;
+
+/// A constant, so that a seed draws the same on every machine.
+const THREADS: u32 = 2;
+
 /// Questions a policy: its rules are read once for all of them.
-const QUESTIONS: usize = 100;
+const QUESTIONS: usize = 200;
 
 const PATTERNS: &[&str] = &[
     "a.example.com",
