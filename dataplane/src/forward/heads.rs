@@ -4,7 +4,7 @@
 //! passes, framing is announced by whoever frames, and `1.1 ringfence` stands last in Via.
 
 use wire::{
-    Authority, HeadWriter, Persistence, RequestFraming, RequestHead, ResponseHead, Upgrade,
+    Authority, HeadWriter, Persistence, RequestFraming, RequestHead, ResponseHead, Scheme, Upgrade,
     WriteError,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn write_request(
         None if asterisk => HeadWriter::request(head.method(), &[b"*"])?,
         None => HeadWriter::request(head.method(), &absolute.origin_form())?,
     };
-    let host = host_field(target);
+    let host = Scheme::Http.host_field(target);
     if head.host().is_none() {
         writer.field(b"Host", host.as_bytes())?;
     }
@@ -96,17 +96,6 @@ fn copy_answer(answer: &ResponseHead, framing: Framing) -> HeadWriter {
     via.extend_from_slice(VIA);
     _ = writer.field(b"Via", &via);
     writer
-}
-
-/// The target's authority, without the port that plain HTTP has anyway.
-fn host_field(target: &Authority) -> String {
-    let authority = target.to_string();
-    match target.port.number() {
-        80 => authority
-            .strip_suffix(":80")
-            .map_or(authority.clone(), str::to_owned),
-        _ => authority,
-    }
 }
 
 const VIA: &[u8] = b"1.1 ringfence";

@@ -21,7 +21,7 @@ pub(super) fn write_request(
     let mut writer = HeadWriter::request(head.method(), &aim.pieces())?;
     if head.host().is_none() {
         // HTTP/1.0 may leave it out; what we speak may not.
-        writer.field(b"Host", host_field(tunnel, form).as_bytes())?;
+        writer.field(b"Host", form.scheme().host_field(tunnel).as_bytes())?;
     }
     let upgrades = head.fields().any(|field| field.is("upgrade"));
     for field in head.fields() {
@@ -88,16 +88,6 @@ pub(super) fn persistence(answer: &ResponseHead) -> Persistence {
     } else {
         Persistence::KeepAlive
     }
-}
-
-fn host_field(tunnel: &Authority, form: Form) -> String {
-    let text = tunnel.to_string();
-    let default = match form {
-        Form::Plain => ":80",
-        Form::Tls => ":443",
-    };
-    text.strip_suffix(default)
-        .map_or_else(|| text.clone(), str::to_owned)
 }
 
 #[cfg(test)]

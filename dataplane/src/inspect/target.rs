@@ -5,7 +5,7 @@
 
 use policy::request::Asked;
 use wire::target::{Absolute, split_query};
-use wire::{Authority, CanonicalPath, Code, HostField, RequestHead, Scheme};
+use wire::{Authority, CanonicalPath, Code, HostField, RequestHead};
 
 use crate::upstream::pool::Form;
 
@@ -29,13 +29,10 @@ impl<'h> Aim<'h> {
         if head.method() == b"CONNECT" {
             return Err(Code::InvalidRequestTarget);
         }
-        let (scheme, default_port) = match form {
-            Form::Plain => (Scheme::Http, 80),
-            Form::Tls => (Scheme::Https, 443),
-        };
+        let scheme = form.scheme();
         let names_tunnel = |field: &HostField| {
-            let port = field.port.map_or(default_port, wire::Port::number);
-            field.host == tunnel.host && port == tunnel.port.number()
+            let port = field.port.or_else(|| scheme.default_port());
+            field.host == tunnel.host && port == Some(tunnel.port)
         };
         // An absolute target does not excuse another Host: both travel.
         if !head.host().is_none_or(names_tunnel) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::{Route, SandboxId};
-use wire::Authority;
+use wire::{Authority, Scheme};
 
 use crate::clock;
 use crate::stream::Stream;
@@ -117,4 +117,14 @@ pub(crate) enum Form {
     Plain,
     /// HTTP inside TLS.
     Tls,
+}
+
+impl Form {
+    /// The scheme of what is asked for there.
+    pub(crate) fn scheme(self) -> Scheme {
+        match self {
+            Form::Plain => Scheme::Http,
+            Form::Tls => Scheme::Https,
+        }
+    }
 }

@@ -132,11 +132,26 @@ pub fn absolute(target: &[u8]) -> Result<Absolute<'_>, TargetError> {
 }
 
 impl Scheme {
-    fn default_port(self) -> Option<Port> {
+    /// The port that goes without saying.
+    #[must_use]
+    pub fn default_port(self) -> Option<Port> {
         Port::new(match self {
             Self::Http => 80,
             Self::Https => 443,
         })
+    }
+
+    /// What a Host field says of `authority`: its port only where it is not the scheme's own (RFC 9110 §7.2).
+    #[must_use]
+    pub fn host_field(self, authority: &Authority) -> String {
+        let whole = authority.to_string();
+        if self.default_port() != Some(authority.port) {
+            return whole;
+        }
+        match whole.strip_suffix(&format!(":{}", authority.port)) {
+            Some(host) => host.to_owned(),
+            None => whole,
+        }
     }
 }
 

@@ -233,3 +233,18 @@ fn a_connect_target_of_another_form_is_invalid() {
         "invalid_request_target"
     );
 }
+
+/// FWD-7, L7-15
+#[test]
+fn a_host_field_leaves_out_the_port_of_its_scheme_and_no_other() {
+    for (scheme, authority, field) in [
+        (Scheme::Http, "h.test:80", "h.test"),
+        (Scheme::Https, "h.test:443", "h.test"),
+        (Scheme::Http, "h.test:443", "h.test:443"),
+        (Scheme::Https, "h.test:8443", "h.test:8443"),
+        (Scheme::Http, "[2001:db8::80]:80", "[2001:db8::80]"),
+    ] {
+        let authority = connect(authority.as_bytes()).unwrap();
+        assert_eq!(scheme.host_field(&authority), field);
+    }
+}
