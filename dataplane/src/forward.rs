@@ -15,8 +15,7 @@ use crate::client;
 use crate::clock;
 use crate::exchange::{self, Answered, Done, Failed, Heads};
 use crate::hangup::Hangup;
-use crate::inspect::request::upgrade_refused;
-use crate::inspect::target::Aim;
+use crate::inspect::target::{Aim, upgrade_refused};
 use crate::judge;
 use crate::record::Entry;
 use crate::revoke::Path;
@@ -68,12 +67,11 @@ pub(crate) async fn run_judged(
                 request.path = Text::new(aim.path.as_bytes());
             }
             let asked = aim.asked(head);
-            let decision = match (upgrade_refused(head), &known.caller) {
-                (Some(code), _) => RequestDecision::Deny(Denial::code(code)),
-                (None, Ok(caller)) => {
-                    judge::request(worker, sandbox, policy, caller, target, &asked).await
+            let decision = match upgrade_refused(head) {
+                Some(code) => RequestDecision::Deny(Denial::code(code)),
+                None => {
+                    judge::request(worker, sandbox, policy, known.caller(), target, &asked).await
                 }
-                (None, Err(error)) => RequestDecision::Deny(Denial::code(error.code())),
             };
             match decision {
                 RequestDecision::Allow(admitted) => Ok((admitted, aim)),

@@ -15,7 +15,7 @@ mod request;
 
 use std::future::Future;
 
-use link::record::{Access, Action, Event, Refused, Stage, Surface, Text};
+use link::record::{Action, Event, Refused, Stage, Surface};
 use policy::Policy;
 use wire::{AfterRefusal, Code, Parse, Refusal, RequestHead, RequestId};
 
@@ -23,7 +23,7 @@ use crate::client::{self, Heard, Turn};
 use crate::deadline::Ends;
 use crate::mint::INFERENCE_HOST;
 use crate::record::{self, Entry};
-use crate::session::Known;
+use crate::session::{self, Known};
 use crate::stream::{Fill, Stream};
 use crate::tls::Session;
 use crate::worker::{Sandbox, Worker};
@@ -65,11 +65,11 @@ pub(crate) async fn serve_connect(
         sandbox,
         Event::Connect,
         Stage::Decide,
-        access(known, policy.hash()),
+        known.access(INFERENCE_HOST, 443, policy),
     );
     let refused = match (
         &sandbox.server_config,
-        policy::infer(policy, known.caller.as_deref().map_err(|error| *error)),
+        policy::infer(policy, known.caller()),
     ) {
         (None, _) => Some((Code::TlsUnavailable, None)),
         (Some(_), Err(denial)) => Some((
@@ -85,15 +85,7 @@ pub(crate) async fn serve_connect(
         said.reason = reason;
         record.close();
         let refusal = Refusal::new(code).host(INFERENCE_HOST).port(443);
-        return client::refuse(
-            &mut client,
-            &worker.limits,
-            record.id(),
-            &refusal,
-            head.method(),
-            AfterRefusal::Close,
-        )
-        .await;
+        return session::refuse(worker, &mut client, head, &refusal, record.id()).await;
     }
     drop(record);
     if client
@@ -210,25 +202,6 @@ fn refused(worker: &Worker, sandbox: &Sandbox, surface: Surface, code: Code) -> 
         program: None,
     });
     record::push(worker, sandbox, Stage::Handshake, event)
-}
-
-fn access(known: &Known, policy_version: &str) -> Access {
-    Access {
-        source: known.source,
-        proxy: known.proxy,
-        host: Some(Text::new(INFERENCE_HOST.as_bytes())),
-        port: Some(443),
-        program: known.program.clone(),
-        action: Action::Allow,
-        policy: None,
-        policy_version: Some(Text::new(policy_version.as_bytes())),
-        reason: None,
-        code: None,
-        request: None,
-        bytes_up: None,
-        bytes_down: None,
-        took: None,
-    }
 }
 
 /// A TLS record with the fatal alert `unrecognized_name` (RFC 6066 §3, RFC 8446 §6).

@@ -9,14 +9,14 @@ mod door;
 mod first;
 mod heads;
 mod link;
-pub(crate) mod request;
+mod request;
 pub(crate) mod target;
 
 use std::cell::Cell;
 use std::pin::pin;
 
 use ::link::record::{Access, Action, Event, L7Request, Stage, Text};
-use policy::{Admitted, Denial, Policy};
+use policy::{Admitted, Denial};
 use wire::{AfterRefusal, Authority, Code, RequestHead};
 
 use crate::client::{self, Heard, Turn};
@@ -179,17 +179,6 @@ impl Tunnel<'_> {
             .host(self.target.host.as_str())
             .port(self.target.port.number())
     }
-}
-
-/// The policy in force for a sandbox now, and its generation noted as what the request is judged by.
-pub(crate) fn newest_policy(
-    worker: &Worker,
-    sandbox: &Sandbox,
-    known: &Known,
-) -> std::sync::Arc<Policy> {
-    let newest = worker.newest(); // Invariant: one snapshot a request.
-    known.judged_by.set(Some(newest.generation));
-    sandbox.policy(&newest.value)
 }
 
 /// RFC 9110 §9.3.6: no body, no framing fields.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use policy::custom::{self, Rules, Ruling, question};
 use policy::request::Asked;
-use policy::{Caller, Decision, Policy, RequestDecision, SandboxId};
+use policy::{Caller, Decision, Denial, IdentityError, Policy, RequestDecision, SandboxId};
 use wire::Authority;
 
 pub use keeper::{RULES_VERB, rules_main};
@@ -30,14 +30,18 @@ pub use launch::{Evaluators, Prepared, RulesError};
 use crate::worker::{Sandbox, Worker};
 use cache::Cache;
 
-/// May this caller connect there?
+/// May this caller connect there? Who is not known may nothing.
 pub(crate) async fn connect(
     worker: &Worker,
     sandbox: &Sandbox,
     policy: &Policy,
-    caller: &Caller,
+    caller: Result<&Caller, IdentityError>,
     target: &Authority,
 ) -> Decision {
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(error) => return Decision::Deny(Denial::code(error.code())),
+    };
     let Some(rules) = policy.rules() else {
         return policy::connect(policy, caller, target);
     };
@@ -53,10 +57,14 @@ pub(crate) async fn request(
     worker: &Worker,
     sandbox: &Sandbox,
     policy: &Policy,
-    caller: &Caller,
+    caller: Result<&Caller, IdentityError>,
     target: &Authority,
     asked: &Asked<'_>,
 ) -> RequestDecision {
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(error) => return RequestDecision::Deny(Denial::code(error.code())),
+    };
     let Some(rules) = policy.rules() else {
         return policy::request(policy, caller, target, asked);
     };

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use link::record::{Event, Program, Record, Stage, Text};
+use link::record::{Event, Program, Record, RequestLine, Stage, Text};
 use policy::Caller;
-use wire::RequestId;
+use wire::{RequestHead, RequestId};
 
 use crate::clock;
 use crate::worker::{Sandbox, Worker};
@@ -105,6 +105,14 @@ pub(crate) fn push_as(
         stage,
         event,
     });
+}
+
+/// Method and path as they were received, without the query.
+pub(crate) fn request_line(head: &RequestHead) -> RequestLine {
+    RequestLine {
+        method: Text::new(head.method()),
+        path: Text::path(head.target()),
+    }
 }
 
 /// The caller as records show it.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use link::Generation;
-use policy::{Caller, Decision};
+use policy::{Caller, Decision, IdentityError};
 use wire::Authority;
 
 use crate::deadline::AlarmKey;
@@ -25,8 +25,7 @@ use crate::worker::{Sandbox, Worker};
 /// What a raw tunnel was let through for: all that is needed to ask again.
 pub(crate) struct Tunnel {
     pub(crate) target: Authority,
-    /// Absent is nobody, whom every policy denies.
-    pub(crate) caller: Option<Arc<Caller>>,
+    pub(crate) caller: Result<Arc<Caller>, IdentityError>,
     pub(crate) path: Path,
     /// The generation it was judged by; none counts as older than all.
     judged: Cell<Option<Generation>>,
@@ -57,7 +56,7 @@ impl Tunnel {
     /// A tunnel that `judged` let through.
     pub(crate) fn new(
         target: Authority,
-        caller: Option<Arc<Caller>>,
+        caller: Result<Arc<Caller>, IdentityError>,
         path: Path,
         judged: Option<Generation>,
     ) -> Rc<Tunnel> {
@@ -181,17 +180,14 @@ async fn pass(worker: &Worker, snapshot: &Snapshot, generation: Generation) {
             let Some(tunnel) = sandbox.tunnels.behind(at, generation) else {
                 continue;
             };
-            let decision = match &tunnel.caller {
-                Some(caller) => {
-                    Some(judge::connect(worker, sandbox, &policy, caller, &tunnel.target).await)
-                }
-                None => None,
-            };
+            let caller = tunnel.caller.as_deref().map_err(|error| *error);
+            let decision = judge::connect(worker, sandbox, &policy, caller, &tunnel.target).await;
             // It may have ended meanwhile, and its place be another's.
             if let Some(alarms) = sandbox.tunnels.alarms(at, &tunnel) {
                 let [_, upstream] = alarms;
-                let unanswered = matches!(&decision, Some(Decision::Deny(denial)) if denial.is_evaluation_failure());
-                if allowed(worker, &tunnel, decision.as_ref(), upstream) {
+                let unanswered =
+                    matches!(&decision, Decision::Deny(denial) if denial.is_evaluation_failure());
+                if allowed(worker, &tunnel, &decision, upstream) {
                     tunnel.judged.set(Some(generation));
                     tunnel.standing.set(Standing::Granted);
                 } else if unanswered
@@ -216,15 +212,10 @@ async fn pass(worker: &Worker, snapshot: &Snapshot, generation: Generation) {
 
 /// Whether the tunnel may stay. LIV-10 ends what is denied; a verdict to inspect cannot be carried out in the middle of
 /// a conversation and lets it end by itself (docs/decisions/0014).
-fn allowed(
-    worker: &Worker,
-    tunnel: &Tunnel,
-    decision: Option<&Decision>,
-    upstream: AlarmKey,
-) -> bool {
+fn allowed(worker: &Worker, tunnel: &Tunnel, decision: &Decision, upstream: AlarmKey) -> bool {
     let admitted = match decision {
-        Some(Decision::Tunnel(admitted) | Decision::Inspect(admitted)) => admitted,
-        Some(Decision::Deny(_)) | None => return false,
+        Decision::Tunnel(admitted) | Decision::Inspect(admitted) => admitted,
+        Decision::Deny(_) => return false,
     };
     // Without a peer the connection is broken, and the relay about to say so.
     let Some(address) = worker.deadlines.peer(upstream) else {

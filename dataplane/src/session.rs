@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use link::Generation;
-use link::record::{Access, Action, Event, Program, Refused, RequestLine, Stage, Surface, Text};
+use link::record::{Access, Action, Event, Program, Refused, Stage, Surface, Text};
 use monoio::net::TcpStream;
-use policy::{Caller, Decision, Denial, IdentityError};
+use policy::{Caller, Decision, Denial, IdentityError, Policy};
 use wire::{AfterRefusal, Authority, Code, Expectation, Refusal, RequestHead, RequestId};
 
 use crate::client::{self, Heard, Turn};
@@ -45,10 +45,42 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// The caller, as the policy is asked about.
+    pub(crate) fn caller(&self) -> Result<&Caller, IdentityError> {
+        self.caller.as_deref().map_err(|error| *error)
+    }
+
+    /// The policy in force now, and its generation noted as what the request under way is judged by.
+    /// Invariant: asked once a request.
+    pub(crate) fn newest_policy(&self, worker: &Worker, sandbox: &Sandbox) -> Arc<Policy> {
+        let newest = worker.newest();
+        self.judged_by.set(Some(newest.generation));
+        sandbox.policy(&newest.value)
+    }
+
     /// What the request under way was let through for.
     pub(crate) fn tunnel(&self, target: Authority, path: Path) -> Rc<Tunnel> {
-        let caller = self.caller.as_ref().ok().map(Arc::clone);
-        Tunnel::new(target, caller, path, self.judged_by.get())
+        Tunnel::new(target, self.caller.clone(), path, self.judged_by.get())
+    }
+
+    /// What is said of a request when nothing was decided yet.
+    pub(crate) fn access(&self, host: &str, port: u16, policy: &Policy) -> Access {
+        Access {
+            source: self.source,
+            proxy: self.proxy,
+            host: Some(Text::new(host.as_bytes())),
+            port: Some(port),
+            program: self.program.clone(),
+            action: Action::Allow,
+            policy: None,
+            policy_version: Some(Text::new(policy.hash().as_bytes())),
+            reason: None,
+            code: None,
+            request: None,
+            bytes_up: None,
+            bytes_down: None,
+            took: None,
+        }
     }
 }
 
@@ -130,11 +162,7 @@ async fn request(
             return None;
         }
     };
-    let newest = worker.newest(); // Invariant: one snapshot a request.
-    known.judged_by.set(Some(newest.generation));
-    let policy = sandbox.policy(&newest.value);
-    // What a tunnel keeps alive for hours is not a whole generation.
-    drop(newest);
+    let policy = known.newest_policy(worker, sandbox);
     let (target, wrap): (_, fn(Access) -> Event) = match &asked {
         Asked::Inference => {
             // Boxed, as what a tunnel does not need: a tunnel is open for hours.
@@ -147,12 +175,12 @@ async fn request(
         Asked::Connect(target) => (target, Event::Connect),
         Asked::Forward(target) => (target, Event::Forward),
     };
-    let said = access(known, target, &head, &asked, policy.hash());
+    let mut said = known.access(target.host.as_str(), target.port.number(), &policy);
+    if let Asked::Forward(_) = &asked {
+        said.request = Some(record::request_line(&head));
+    }
     let mut record = Entry::open(worker, sandbox, wrap, Stage::Decide, said);
-    let decision = match &known.caller {
-        Ok(caller) => judge::connect(worker, sandbox, &policy, caller, target).await,
-        Err(error) => Decision::Deny(Denial::code(error.code())),
-    };
+    let decision = judge::connect(worker, sandbox, &policy, known.caller(), target).await;
     let denial = match (decision, &asked) {
         (Decision::Tunnel(admitted), Asked::Connect(_)) => {
             drop(policy); // Not to be kept by a tunnel that outlives it.
@@ -296,15 +324,7 @@ async fn refuse_unjudged(
         program: known.program.clone(),
     });
     let id = record::push(worker, sandbox, Stage::Head, event);
-    client::refuse(
-        client,
-        &worker.limits,
-        id,
-        &refusal,
-        head.method(),
-        AfterRefusal::Close,
-    )
-    .await;
+    refuse(worker, client, head, &refusal, id).await;
 }
 
 /// Refuses before there is a head. Nothing is answered on the direct door, where TLS has not begun.
@@ -343,33 +363,4 @@ fn refusal_for(code: Code, target: &Authority) -> Refusal {
     Refusal::new(code)
         .host(target.host.as_str())
         .port(target.port.number())
-}
-
-fn access(
-    known: &Known,
-    target: &Authority,
-    head: &RequestHead,
-    asked: &Asked,
-    policy_version: &str,
-) -> Access {
-    let request = matches!(asked, Asked::Forward(_)).then(|| RequestLine {
-        method: Text::new(head.method()),
-        path: Text::path(head.target()),
-    });
-    Access {
-        source: known.source,
-        proxy: known.proxy,
-        host: Some(Text::new(target.host.as_str().as_bytes())),
-        port: Some(target.port.number()),
-        program: known.program.clone(),
-        action: Action::Allow,
-        policy: None,
-        policy_version: Some(Text::new(policy_version.as_bytes())),
-        reason: None,
-        code: None,
-        request,
-        bytes_up: None,
-        bytes_down: None,
-        took: None,
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use link::record::{Action, Delivery, End, Event, Inference, RequestLine, Stage, Text};
+use link::record::{Action, Delivery, End, Event, Inference, Stage, Text};
 use policy::{InferenceGrant, Protocol, Route, Routes};
 use wire::{
     AfterRefusal, Code, Expectation, HostField, Persistence, Refusal, RequestFraming, RequestHead,
@@ -16,7 +16,7 @@ use crate::client;
 use crate::clock;
 use crate::hangup::Hangup;
 use crate::mint::INFERENCE_HOST;
-use crate::record::Entry;
+use crate::record::{self, Entry};
 use crate::session::Known;
 use crate::stream::Stream;
 use crate::worker::{Place, Sandbox, Worker};
@@ -105,8 +105,8 @@ async fn judged(
     record.said().protocol = Some(found.protocol.as_str());
     record.said().kind = Some(found.kind);
     record.reached(Stage::Decide);
-    let grant = policy::infer(&policy, known.caller.as_deref().map_err(|error| *error))
-        .map_err(|denial| Stop::closing(denial.code))?;
+    let grant =
+        policy::infer(&policy, known.caller()).map_err(|denial| Stop::closing(denial.code))?;
     // A body that was announced and not read yet cannot be skipped: then a refusal closes.
     let unread = match head.framing() {
         RequestFraming::None | RequestFraming::Length(0) => AfterRefusal::KeepOpen,
@@ -290,10 +290,7 @@ fn asked_for(body: &Body<'_>, model: &str) -> bool {
 
 fn said(head: &RequestHead, known: &Known) -> Inference {
     Inference {
-        request: Some(RequestLine {
-            method: Text::new(head.method()),
-            path: Text::path(head.target()),
-        }),
+        request: Some(record::request_line(head)),
         protocol: None,
         kind: None,
         action: Action::Allow,

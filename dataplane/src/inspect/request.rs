@@ -7,16 +7,16 @@ use std::pin::pin;
 
 use ::link::record::{Action, L7Request, RequestLine, Stage, Text};
 use policy::{Admitted, Denial, RequestDecision};
-use wire::{AfterRefusal, Code, Expectation, Persistence, RequestHead, Upgrade};
+use wire::{Code, Expectation, Persistence, RequestHead};
 
 use super::link::{Link, Repeat};
-use super::target::Aim;
-use super::{After, Tunnel, heads, newest_policy};
-use crate::client;
+use super::target::{Aim, upgrade_refused};
+use super::{After, Tunnel, heads};
 use crate::exchange::{self, Answered, Binding, Done, Failed, Heads};
 use crate::hangup::Hangup;
 use crate::judge;
-use crate::record::Entry;
+use crate::record::{self, Entry};
+use crate::session;
 use crate::stream::Stream;
 use crate::upstream::pool::Form;
 
@@ -29,10 +29,7 @@ pub(super) async fn serve(
     head: &RequestHead,
 ) -> After {
     let mut record = tunnel.record(Stage::Decide);
-    record.said().request = Some(RequestLine {
-        method: Text::new(head.method()),
-        path: Text::path(head.target()),
-    });
+    record.said().request = Some(record::request_line(head));
     let judged = judge(tunnel, form, head, &mut record).await;
     let (stop, rule) = match judged {
         Err(refused) => {
@@ -62,17 +59,7 @@ pub(super) async fn serve(
             if let Some(rule) = rule {
                 refusal = refusal.rule(&rule);
             }
-            let id = record.id();
-            let after = AfterRefusal::Close;
-            client::refuse(
-                client,
-                &tunnel.worker.limits,
-                id,
-                &refusal,
-                head.method(),
-                after,
-            )
-            .await;
+            session::refuse(tunnel.worker, client, head, &refusal, record.id()).await;
         }
         Stop::Cut => {
             record.said().code = Some(Code::UpstreamProtocolError.as_str());
@@ -110,16 +97,11 @@ async fn judge<'h>(
     if let Some(code) = upgrade_refused(head) {
         return Err(Box::new((Denial::code(code), Some(aim.rule(head)))));
     }
-    let policy = newest_policy(tunnel.worker, tunnel.sandbox, tunnel.known);
+    let (worker, sandbox, caller) = (tunnel.worker, tunnel.sandbox, tunnel.known.caller());
+    let policy = tunnel.known.newest_policy(worker, sandbox);
     record.said().policy_version = Some(Text::new(policy.hash().as_bytes()));
     let asked = aim.asked(head);
-    let decision = match &tunnel.known.caller {
-        Ok(caller) => {
-            let (worker, sandbox) = (tunnel.worker, tunnel.sandbox);
-            judge::request(worker, sandbox, &policy, caller, &tunnel.target, &asked).await
-        }
-        Err(error) => RequestDecision::Deny(Denial::code(error.code())),
-    };
+    let decision = judge::request(worker, sandbox, &policy, caller, &tunnel.target, &asked).await;
     let (admitted, action) = match decision {
         RequestDecision::Allow(admitted) => (admitted, Action::Allow),
         RequestDecision::Audit(admitted) => (admitted, Action::Audit),
@@ -130,14 +112,6 @@ async fn judge<'h>(
     record.said().decision = action;
     record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
     Ok((aim, admitted))
-}
-
-/// L7-14: nothing that would turn inspected requests into other bytes.
-pub(crate) fn upgrade_refused(head: &RequestHead) -> Option<Code> {
-    head.upgrade().map(|upgrade| match upgrade {
-        Upgrade::H2c => Code::UnsupportedProtocol,
-        Upgrade::WebSocket | Upgrade::Other => Code::UpgradeNotAllowed,
-    })
 }
 
 /// Sends what was judged and relays its answer, a second time where that is safe (TR-098).

@@ -5,7 +5,7 @@
 
 use policy::request::Asked;
 use wire::target::{Absolute, split_query};
-use wire::{Authority, CanonicalPath, Code, HostField, RequestHead};
+use wire::{Authority, CanonicalPath, Code, HostField, RequestHead, Upgrade};
 
 use crate::upstream::pool::Form;
 
@@ -89,6 +89,14 @@ impl<'h> Aim<'h> {
         let method = String::from_utf8_lossy(head.method());
         format!("{method} {}", String::from_utf8_lossy(self.path.as_bytes()))
     }
+}
+
+/// L7-14: nothing that would turn inspected requests into other bytes.
+pub(crate) fn upgrade_refused(head: &RequestHead) -> Option<Code> {
+    head.upgrade().map(|upgrade| match upgrade {
+        Upgrade::H2c => Code::UnsupportedProtocol,
+        Upgrade::WebSocket | Upgrade::Other => Code::UpgradeNotAllowed,
+    })
 }
 
 #[cfg(test)]
