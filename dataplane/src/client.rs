@@ -1,10 +1,14 @@
 //! The sandbox's side of a connection: heads in, refusals out.
 
+mod hello;
+
 use wire::{AfterRefusal, Code, HeadError, Parse, Refusal, RequestHead, RequestId, RequestParser};
 
 use crate::deadline::Ends;
 use crate::limits::Limits;
-use crate::stream::{Fill, Stream};
+use crate::stream::{Fill, Stream, StreamError};
+
+pub(crate) use hello::{NoHello, read_hello, refuse_name};
 
 /// What waiting for a request brought.
 pub(crate) enum Heard {
@@ -67,6 +71,15 @@ pub(crate) async fn read_head(stream: &mut Stream, limits: &Limits, turn: Turn) 
     heard
 }
 
+/// Answers a CONNECT: what follows belongs to the tunnel.
+///
+/// # Errors
+/// As [`Stream::flush`].
+pub(crate) async fn establish(stream: &mut Stream) -> Result<(), StreamError> {
+    stream.put(ESTABLISHED)?;
+    stream.flush().await
+}
+
 /// Answers the request `id` with a refusal.
 pub(crate) async fn refuse(
     stream: &mut Stream,
@@ -124,6 +137,9 @@ async fn drain(stream: &mut Stream, limits: &Limits) {
         }
     }
 }
+
+/// RFC 9110 §9.3.6: no body, no framing fields.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
 
 #[cfg(test)]
 mod tests;

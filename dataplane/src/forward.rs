@@ -154,19 +154,10 @@ async fn run_as(
         Ok((Ok(Done::Upgraded), upstream)) => {
             let id = record.id();
             drop(record);
-            let (client, early_up) = client.into_raw();
-            let (upstream, early_down) = upstream.into_raw();
-            let since = clock::now();
             let tunnel = known.tunnel(target, Path::Forward);
-            let moved = relay::run(
-                worker,
-                sandbox,
-                &tunnel,
-                (client, early_up),
-                (upstream, early_down),
-            )
-            .await;
-            tunnel::record_closed(id, worker, sandbox, &tunnel.target, known, moved, since);
+            let (client, upstream) = (client.into_raw(), upstream.into_raw());
+            let moved = relay::run(worker, sandbox, &tunnel, client, upstream).await;
+            tunnel::record_closed(id, worker, sandbox, known, &tunnel, moved);
             return None;
         }
         Ok((Err(Failed::Refused(code)), _)) => Denial::code(code),

@@ -17,14 +17,14 @@ use std::future::Future;
 
 use link::record::{Action, Event, Refused, Stage, Surface};
 use policy::Policy;
-use wire::{AfterRefusal, Code, Parse, Refusal, RequestHead, RequestId};
+use wire::{AfterRefusal, Code, Refusal, RequestHead, RequestId};
 
-use crate::client::{self, Heard, Turn};
+use crate::client::{self, Heard, NoHello, Turn};
 use crate::deadline::Ends;
 use crate::mint::INFERENCE_HOST;
 use crate::record::{self, Entry};
 use crate::session::{self, Known};
-use crate::stream::{Fill, Stream};
+use crate::stream::Stream;
 use crate::tls::Session;
 use crate::worker::{Sandbox, Worker};
 
@@ -88,11 +88,7 @@ pub(crate) async fn serve_connect(
         return session::refuse(worker, &mut client, head, &refusal, record.id()).await;
     }
     drop(record);
-    if client
-        .put(b"HTTP/1.1 200 Connection Established\r\n\r\n")
-        .is_err()
-        || client.flush().await.is_err()
-    {
+    if client::establish(&mut client).await.is_err() {
         return;
     }
     if let Some(client) = end_tls(worker, sandbox, client, Surface::Inference).await {
@@ -127,28 +123,18 @@ async fn end_tls(
         .socket
         .alarm
         .arm(worker.limits.handshake_time, Ends::Connection);
-    let named_otherwise = loop {
-        match wire::client_hello::client_hello(client.input()) {
-            Parse::Done(hello, _) => {
-                break hello
-                    .server_name
-                    .is_some_and(|name| !name.eq_ignore_ascii_case(INFERENCE_HOST.as_bytes()));
-            }
-            Parse::Bad(_) => {
-                refused(worker, sandbox, surface, Code::UnsupportedProtocol);
-                return None;
-            }
-            Parse::More => match client.fill().await {
-                Ok(Fill::Bytes) => {}
-                Ok(Fill::End | Fill::Cut) | Err(_) => return None,
-            },
+    let hello = match client::read_hello(&mut client).await {
+        Ok(hello) => hello,
+        Err(NoHello::Foreign) => {
+            refused(worker, sandbox, surface, Code::UnsupportedProtocol);
+            return None;
         }
+        Err(NoHello::Ended) => return None,
     };
-    if named_otherwise {
+    let other = |name: &Vec<u8>| !name.eq_ignore_ascii_case(INFERENCE_HOST.as_bytes());
+    if hello.server_name.as_ref().is_some_and(other) {
         refused(worker, sandbox, surface, Code::AuthorityMismatch);
-        if client.put(UNRECOGNIZED_NAME).is_ok() {
-            client::close_heard(&mut client, &worker.limits).await;
-        }
+        client::refuse_name(&mut client, &worker.limits).await;
         return None;
     }
     let session = Session::server(sandbox.server_config.clone()?).ok()?;
@@ -203,6 +189,3 @@ fn refused(worker: &Worker, sandbox: &Sandbox, surface: Surface, code: Code) -> 
     });
     record::push(worker, sandbox, Stage::Handshake, event)
 }
-
-/// A TLS record with the fatal alert `unrecognized_name` (RFC 6066 §3, RFC 8446 §6).
-pub(crate) const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];

@@ -13,17 +13,16 @@ mod request;
 pub(crate) mod target;
 
 use std::cell::Cell;
-use std::pin::pin;
 
 use ::link::record::{Access, Action, Event, L7Request, Stage, Text};
 use policy::{Admitted, Denial};
 use wire::{AfterRefusal, Authority, Code, RequestHead};
 
 use crate::client::{self, Heard, Turn};
-use crate::hangup::Hangup;
 use crate::record::Entry;
-use crate::session::{self, Known};
+use crate::session::Known;
 use crate::stream::Stream;
+use crate::tunnel::establish;
 use crate::worker::{Sandbox, Worker};
 use link::Link;
 
@@ -62,27 +61,20 @@ pub(crate) async fn run(
         known,
         target: admitted.target().clone(),
     };
-    record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
     let stage = Cell::new(Stage::Resolve);
-    let mut hangup = Hangup::of(&client);
-    let opened = hangup
-        .unless(&mut client, pin!(Link::open(&tunnel, &admitted, &stage)))
-        .await;
-    record.reached(stage.get());
-    let link = match opened {
-        Ok(Ok(link)) => link,
-        Ok(Err(denial)) => {
-            let target = &tunnel.target;
-            return session::deny(worker, &mut client, head, target, &denial, &mut record).await;
-        }
-        Err(_) => return,
-    };
-    if client.put(ESTABLISHED).is_err() || client.flush().await.is_err() {
+    let established = Box::pin(establish(
+        worker,
+        &mut client,
+        head,
+        &admitted,
+        &mut record,
+        &stage,
+        Link::open(&tunnel, &admitted, &stage),
+    ));
+    let Some(link) = established.await else {
         return;
-    }
-    record.reached(Stage::Relay);
+    };
     drop(record);
-    drop(hangup);
     tunnel.serve(client, link, &admitted).await;
 }
 
@@ -180,6 +172,3 @@ impl Tunnel<'_> {
             .port(self.target.port.number())
     }
 }
-
-/// RFC 9110 §9.3.6: no body, no framing fields.
-const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";

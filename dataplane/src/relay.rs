@@ -14,6 +14,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use link::record::TunnelEnd;
+
+use crate::clock;
 use crate::deadline::{Ends, join};
 use crate::io::Socket;
 use crate::revoke::Tunnel;
@@ -26,20 +29,9 @@ pub(crate) struct Moved {
     pub(crate) up: u64,
     /// Bytes to the sandbox.
     pub(crate) down: u64,
-    pub(crate) end: RelayEnd,
-}
-
-/// How a relay ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RelayEnd {
-    /// Both sides finished.
-    Normal,
-    /// No byte for the idle time.
-    Idle,
-    /// A newer policy denies it.
-    Revoked,
-    /// A reset or another error of one side.
-    Error,
+    /// How long it took.
+    pub(crate) open: Duration,
+    pub(crate) end: TunnelEnd,
 }
 
 /// Relays until both directions ended. With each socket come the bytes that were already read from it.
@@ -51,6 +43,7 @@ pub(crate) async fn run(
     upstream: (Socket, Vec<u8>),
 ) -> Moved {
     let ((client, early_up), (upstream, early_down)) = (client, upstream);
+    let since = clock::now();
     let idle = worker.limits.tunnel_idle_time;
     let Socket {
         alarm: client_alarm,
@@ -89,17 +82,18 @@ pub(crate) async fn run(
     )
     .await;
     let end = if tunnel.is_revoked() {
-        RelayEnd::Revoked
+        TunnelEnd::Revoked
     } else if client_alarm.rang() || upstream_alarm.rang() {
-        RelayEnd::Idle
+        TunnelEnd::Idle
     } else if up.failed || down.failed {
-        RelayEnd::Error
+        TunnelEnd::Error
     } else {
-        RelayEnd::Normal
+        TunnelEnd::Normal
     };
     Moved {
         up: up.bytes,
         down: down.bytes,
+        open: clock::now().saturating_duration_since(since),
         end,
     }
 }

@@ -1,19 +1,20 @@
 //! A raw CONNECT: addresses, dial, 200, relay, record (CON-4 to CON-8).
 
 use std::cell::Cell;
+use std::future::Future;
 use std::pin::pin;
-use std::time::Instant;
 
-use link::record::{Access, Event, Stage, Text, TunnelClosed, TunnelEnd};
-use policy::Admitted;
-use wire::{Authority, RequestHead, RequestId};
+use link::record::{Access, Event, Stage, Text, TunnelClosed};
+use policy::{Admitted, Denial};
+use wire::{RequestHead, RequestId};
 
+use crate::client;
 use crate::clock;
-use crate::hangup::Hangup;
+use crate::hangup::{Gone, Hangup};
 use crate::io::Socket;
 use crate::record::{self, Entry};
-use crate::relay::{self, Moved, RelayEnd};
-use crate::revoke::Path;
+use crate::relay::{self, Moved};
+use crate::revoke::{Path, Tunnel};
 use crate::session::{self, Known};
 use crate::stream::Stream;
 use crate::upstream::{UpstreamError, dial};
@@ -29,40 +30,54 @@ pub(crate) async fn run(
     known: &Known,
     mut record: Entry<'_, Access>,
 ) {
-    let target = admitted.target().clone();
-    record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
     let stage = Cell::new(Stage::Resolve);
-    let mut hangup = Hangup::of(&client);
-    let opened = hangup
-        .unless(&mut client, pin!(open(worker, &admitted, &target, &stage)))
-        .await;
+    // Boxed, as what an open tunnel does not need: it is open for hours.
+    let established = Box::pin(establish(
+        worker,
+        &mut client,
+        head,
+        &admitted,
+        &mut record,
+        &stage,
+        open(worker, &admitted, &stage),
+    ));
+    let Some(upstream) = established.await else {
+        return;
+    };
+    let id = record.id();
+    drop(record);
+    let tunnel = known.tunnel(admitted.target().clone(), Path::Connect);
+    let upstream = (upstream, Vec::new());
+    let moved = relay::run(worker, sandbox, &tunnel, client.into_raw(), upstream).await;
+    record_closed(id, worker, sandbox, known, &tunnel, moved);
+}
+
+/// Does what comes before the 200, and says it: `open` tells by `stage` how far it is. `None` when there is no tunnel,
+/// with the record written.
+pub(crate) async fn establish<T>(
+    worker: &Worker,
+    client: &mut Stream,
+    head: &RequestHead,
+    admitted: &Admitted,
+    record: &mut Entry<'_, Access>,
+    stage: &Cell<Stage>,
+    open: impl Future<Output = Result<T, Denial>>,
+) -> Option<T> {
+    record.said().policy = Some(Text::new(admitted.policy_name().as_bytes()));
+    let opened = Hangup::of(client).unless(client, pin!(open)).await;
     record.reached(stage.get());
     let upstream = match opened {
         Ok(Ok(upstream)) => upstream,
-        Ok(Err(error)) => {
-            let denial = error.into_denial();
-            return session::deny(worker, &mut client, head, &target, &denial, &mut record).await;
+        Ok(Err(denial)) => {
+            session::deny(worker, client, head, admitted.target(), &denial, record).await;
+            return None;
         }
         // The client left while its upstream was dialled: allowed, and nobody there to be told.
-        Err(_) => return,
+        Err(Gone) => return None,
     };
-    if client.put(ESTABLISHED).is_err() || client.flush().await.is_err() {
-        return;
-    }
+    client::establish(client).await.ok()?;
     record.reached(Stage::Relay);
-    let id = record.id();
-    drop(record);
-    let since = clock::now();
-    let tunnel = known.tunnel(target, Path::Connect);
-    let moved = relay::run(
-        worker,
-        sandbox,
-        &tunnel,
-        client.into_raw(),
-        (upstream, Vec::new()),
-    )
-    .await;
-    record_closed(id, worker, sandbox, &tunnel.target, known, moved, since);
+    Some(upstream)
 }
 
 /// Says what an open tunnel moved, once it has ended.
@@ -70,24 +85,17 @@ pub(crate) fn record_closed(
     id: RequestId,
     worker: &Worker,
     sandbox: &Sandbox,
-    target: &Authority,
     known: &Known,
+    tunnel: &Tunnel,
     moved: Moved,
-    since: Instant,
 ) {
-    let end = match moved.end {
-        RelayEnd::Normal => TunnelEnd::Normal,
-        RelayEnd::Idle => TunnelEnd::Idle,
-        RelayEnd::Revoked => TunnelEnd::Revoked,
-        RelayEnd::Error => TunnelEnd::Error,
-    };
     let closed = TunnelClosed {
-        host: Text::new(target.host.as_str().as_bytes()),
-        port: target.port.number(),
+        host: Text::new(tunnel.target.host.as_str().as_bytes()),
+        port: tunnel.target.port.number(),
         bytes_up: moved.up,
         bytes_down: moved.down,
-        open: clock::now().saturating_duration_since(since),
-        end,
+        open: moved.open,
+        end: moved.end,
         program: known.program.clone(),
     };
     let event = Event::TunnelClosed(closed);
@@ -95,19 +103,14 @@ pub(crate) fn record_closed(
 }
 
 /// Resolves once, verifies every address of the answer, dials one of them.
-async fn open(
-    worker: &Worker,
-    admitted: &Admitted,
-    target: &Authority,
-    stage: &Cell<Stage>,
-) -> Result<Socket, UpstreamError> {
+async fn open(worker: &Worker, admitted: &Admitted, stage: &Cell<Stage>) -> Result<Socket, Denial> {
     let until = dial::until(clock::now(), worker.limits.dial_time);
-    let answer = dial::resolve(worker, &target.host, until).await?;
+    let answer = dial::resolve(worker, &admitted.target().host, until)
+        .await
+        .map_err(UpstreamError::into_denial)?;
     stage.set(Stage::Dial);
-    let verified =
-        policy::verify_at(&worker.site(), admitted, &answer).map_err(UpstreamError::Address)?;
-    dial::dial(worker, verified, until).await
+    let verified = policy::verify_at(&worker.site(), admitted, &answer)?;
+    dial::dial(worker, verified, until)
+        .await
+        .map_err(UpstreamError::into_denial)
 }
-
-/// RFC 9110 §9.3.6: no body, no framing fields.
-const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";

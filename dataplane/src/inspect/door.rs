@@ -5,13 +5,12 @@
 
 use ::link::record::{Event, Refused, Stage, Surface};
 use policy::document::Tls;
-use wire::{ClientHello, Code, Host, Parse};
+use wire::{Code, Host};
 
 use super::Tunnel;
 use super::first::{First, look, may_become_request};
-use crate::client;
+use crate::client::{self, NoHello};
 use crate::deadline::Ends;
-use crate::inference::UNRECOGNIZED_NAME;
 use crate::mint;
 use crate::record;
 use crate::stream::{Fill, Stream, StreamError};
@@ -81,13 +80,23 @@ async fn terminate(tunnel: &Tunnel<'_>, mut client: Stream) -> Option<Stream> {
     let refused = |code| tunnel.record_refused(code, Stage::Handshake);
     let time = tunnel.worker.limits.handshake_time;
     client.socket.alarm.arm(time, Ends::Connection);
-    let hello = hello(tunnel, &mut client).await?;
+    let hello = match client::read_hello(&mut client).await {
+        Ok(hello) => hello,
+        Err(NoHello::Foreign) => {
+            refuse_foreign(tunnel, &mut client).await;
+            return None;
+        }
+        Err(NoHello::Ended) => {
+            if client.socket.alarm.rang() {
+                refused(Code::RequestTimeout);
+            }
+            return None;
+        }
+    };
     let other = |name: &Vec<u8>| Host::parse(name).ok().as_ref() != Some(&tunnel.target.host);
     if hello.server_name.as_ref().is_some_and(other) {
         refused(Code::AuthorityMismatch);
-        if client.put(UNRECOGNIZED_NAME).is_ok() {
-            client::close_heard(&mut client, &tunnel.worker.limits).await;
-        }
+        client::refuse_name(&mut client, &tunnel.worker.limits).await;
         return None;
     }
     let leaf = match &tunnel.sandbox.server_config {
@@ -122,27 +131,6 @@ async fn terminate(tunnel: &Tunnel<'_>, mut client: Stream) -> Option<Stream> {
         }
     }
     None
-}
-
-async fn hello(tunnel: &Tunnel<'_>, client: &mut Stream) -> Option<ClientHello> {
-    loop {
-        match wire::client_hello::client_hello(client.input()) {
-            Parse::Done(hello, _) => return Some(hello),
-            Parse::Bad(_) => {
-                refuse_foreign(tunnel, client).await;
-                return None;
-            }
-            Parse::More => match client.fill().await {
-                Ok(Fill::Bytes) => {}
-                Ok(Fill::End | Fill::Cut) | Err(_) => {
-                    if client.socket.alarm.rang() {
-                        tunnel.record_refused(Code::RequestTimeout, Stage::Handshake);
-                    }
-                    return None;
-                }
-            },
-        }
-    }
 }
 
 /// In records only: the client ended the handshake with an alert.
