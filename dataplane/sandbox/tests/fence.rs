@@ -325,8 +325,9 @@ fn a_time_out_ends_the_whole_tree_politely_or_not() {
             .output()
             .unwrap();
         assert_eq!(scene.told(output).code(), 124, "{starter:?}");
+        // The impolite end comes five seconds after the polite one.
         assert!(
-            began.elapsed() < Duration::from_secs(3),
+            began.elapsed() < Duration::from_secs(5),
             "{:?}",
             began.elapsed()
         );
@@ -334,14 +335,15 @@ fn a_time_out_ends_the_whole_tree_politely_or_not() {
             "trap '' TERM; setsid sh -c \"trap '' TERM; sleep {mark}; sleep {mark}\" & sleep {mark}; sleep {mark}"
         );
         let began = Instant::now();
+        // Long enough for both to have said that they are deaf.
         let output = scene
-            .driver(&scene.spec(&["sh", "-c", &rude]), &["300"])
+            .driver(&scene.spec(&["sh", "-c", &rude]), &["2000"])
             .output()
             .unwrap();
         assert_eq!(scene.told(output).code(), 124, "{starter:?}");
         let took = began.elapsed();
         assert!(
-            took > Duration::from_secs(5) && took < Duration::from_secs(8),
+            took > Duration::from_secs(7) && took < Duration::from_secs(60),
             "{took:?}"
         );
         assert_eq!(processes_with(&mark), 0);
@@ -374,7 +376,7 @@ fn no_process_outlives_the_command_or_the_launcher() {
         let began = Instant::now();
         while processes_with(&mark) > 0 {
             assert!(
-                began.elapsed() < Duration::from_secs(2),
+                began.elapsed() < Duration::from_secs(20),
                 "{starter:?}: left over"
             );
             std::thread::yield_now();
@@ -420,7 +422,7 @@ fn no_process_outlives_a_killed_fence() {
         let began = Instant::now();
         while processes_with(&mark) > 0 {
             assert!(
-                began.elapsed() < Duration::from_secs(2),
+                began.elapsed() < Duration::from_secs(20),
                 "{starter:?}: left over"
             );
         }
@@ -537,6 +539,14 @@ fn what_the_command_connects_to_arrives_at_the_listeners_that_were_handed_over()
     let mut fence = launch_with(&scene.spec(&["sh", "-c", script]), options()).unwrap();
     fence.go().unwrap();
     let copies = fence.listeners.hand_over().unwrap();
+    // Before the command is answered, with which it ends.
+    let proc = format!("/proc/self/fd/{}", fence.listeners.proc.as_raw_fd());
+    assert_eq!(
+        std::fs::read_to_string(format!("{proc}/1/comm"))
+            .unwrap()
+            .trim(),
+        "fence-probe"
+    );
     for (listener, path) in [(copies.direct, "/direct"), (copies.proxy, "/proxy")] {
         let listener = TcpListener::from(listener);
         let (mut stream, peer) = listener.accept().unwrap();
@@ -548,13 +558,6 @@ fn what_the_command_connects_to_arrives_at_the_listeners_that_were_handed_over()
             .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
             .unwrap();
     }
-    let proc = format!("/proc/self/fd/{}", fence.listeners.proc.as_raw_fd());
-    assert_eq!(
-        std::fs::read_to_string(format!("{proc}/1/comm"))
-            .unwrap()
-            .trim(),
-        "fence-probe"
-    );
     // The sandbox's listeners are not the host's.
     assert!(TcpStream::connect("127.0.0.1:3128").is_err());
     assert_eq!(fence.wait(), Outcome::Exited(0));
@@ -564,7 +567,7 @@ fn what_the_command_connects_to_arrives_at_the_listeners_that_were_handed_over()
 #[test]
 fn the_data_plane_reads_the_executable_of_a_process_inside() {
     let scene = Scene::new(starters()[0]);
-    let mut fence = launch_with(&scene.spec(&["sleep", "1"]), options()).unwrap();
+    let mut fence = launch_with(&scene.spec(&["sleep", "60"]), options()).unwrap();
     let entry = fence.go().unwrap().entry_pid_inside;
     let exe = std::fs::read_link(format!(
         "/proc/self/fd/{}/{entry}/exe",
@@ -871,12 +874,12 @@ fn the_other_place_for_runtime_directories_is_closed() {
     }
 }
 
-/// Until a file exists, for at most ten seconds.
+/// Until a file exists, for at most half a minute.
 fn wait_for(path: &std::path::Path) {
     let began = Instant::now();
     while !path.exists() {
         assert!(
-            began.elapsed() < Duration::from_secs(10),
+            began.elapsed() < Duration::from_secs(30),
             "{}",
             path.display()
         );
