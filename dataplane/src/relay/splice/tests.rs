@@ -24,7 +24,7 @@ async fn connect(address: SocketAddr) -> Socket {
     Socket::adopt(stream, &Deadlines::new()).unwrap()
 }
 
-/// Splices from one peer to the other for at most a second. Whether it stopped by itself, and the bytes that a read
+/// Splices from one peer to the other for at most three seconds. Whether it stopped by itself, and the bytes that a read
 /// found then; `None` when the worker never came back.
 fn spliced(from: SocketAddr, to: SocketAddr) -> Option<(bool, Vec<u8>)> {
     let (tell, told) = mpsc::channel();
@@ -42,7 +42,7 @@ fn spliced(from: SocketAddr, to: SocketAddr) -> Option<(bool, Vec<u8>)> {
             let pipe = Pipe::open().unwrap();
             let mut bytes = 0;
             let work = pump(&pipe, &mut from.read, &mut to.write, &touch, &mut bytes);
-            let ended = within(Duration::from_secs(1), std::pin::pin!(work)).await;
+            let ended = within(Duration::from_secs(3), std::pin::pin!(work)).await;
             match ended {
                 Some(ended) => {
                     ended.unwrap();
@@ -53,10 +53,10 @@ fn spliced(from: SocketAddr, to: SocketAddr) -> Option<(bool, Vec<u8>)> {
         });
         drop(tell.send(seen));
     });
-    told.recv_timeout(Duration::from_secs(10)).ok()
+    told.recv_timeout(Duration::from_secs(30)).ok()
 }
 
-/// SECURITY 44, 45: the worker is everybody's, and a second later its clock must have moved.
+/// SECURITY 44, 45: the worker is everybody's, and its clock must go on.
 #[test]
 fn a_reader_that_stops_does_not_hold_the_worker() {
     let endless = peer(|mut peer| while peer.write_all(&[b'x'; 65_536]).is_ok() {});
