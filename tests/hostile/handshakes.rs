@@ -133,7 +133,7 @@ fn no_opening_of_a_client_stops_the_gate() {
                         reader.head().expect("an answer to CONNECT");
                         reader
                     };
-                    reader.stream.set_timeout(Duration::from_secs(5));
+                    reader.stream.set_timeout(Duration::from_secs(8));
                     reader.stream.write_all(&bytes).unwrap();
                     if leaving == "half-close" {
                         reader.stream.half_close().unwrap();

@@ -318,8 +318,9 @@ fn a_replaced_program_is_an_integrity_violation_and_a_deleted_one_is_itself() {
         let tool = "/mnt/work/tool";
         let script = format!(
             "cp {EVIL} {tool}; {tool} call; echo $?; touch {tool}; {tool} call; echo $?; \
-             cp {tool} {tool}2; {{ sleep 0.5 | {tool} call-later; echo $?; }} & \
-             sleep 0.2; rm {tool}; wait; \
+             cp {tool} {tool}2; mkfifo {tool}.in; {tool} call-later < {tool}.in & exec 9> {tool}.in; \
+             until [ \"$(cat /proc/$!/comm)\" = tool ]; do sleep 0.01; done; \
+             rm {tool}; exec 9>&-; wait $!; echo $?; \
              mv {tool}2 {tool}; {tool} call; echo $?; \
              cp {EVIL} {tool}3; printf x >> {tool}3; touch -r {tool} {tool}3; mv {tool}3 {tool}; \
              {tool} call; echo $?"

@@ -37,7 +37,7 @@ impl Progress {
 
     /// Waits until the client of this conversation has received `count` body bytes.
     fn reach(&self, conversation: &str, count: usize) -> bool {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(20);
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         while received.get(conversation).copied().unwrap_or(0) < count {
             let Some(left) = end.checked_duration_since(Instant::now()) else {
@@ -97,7 +97,7 @@ fn sse_server(address: &str, progress: Arc<Progress>, unflushed: Arc<AtomicUsize
         }
         if row["no_reuse"] == true {
             // Open until the proxy goes, as a server that waits for the next request.
-            wire.gone_within(Duration::from_secs(5));
+            wire.gone_within(Duration::from_secs(20));
         }
         Ok(After::KeepOpen)
     })
