@@ -74,7 +74,7 @@ fn a_time_out_ends_the_whole_tree_with_124() {
             .sh("sleep 60 & sleep 60")
             .end();
         assert_eq!(ended.code(), Some(124), "{}", ended.story());
-        assert!(started.elapsed() < Duration::from_secs(20));
+        assert!(started.elapsed() < Duration::from_secs(50));
         // Even one that ignores SIGTERM.
         let deaf = "trap '' TERM; while :; do sleep 1; done";
         let ended = scene

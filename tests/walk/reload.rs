@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use harness::clients::Client;
 use harness::http::{End, Reader};
@@ -192,7 +192,7 @@ fn a_reload_puts_the_policy_in_force_and_one_in_error_leaves_the_last_good() {
         let since = Instant::now();
         reload(running, "POLICY_LOADED");
         assert_eq!(tunnel.drain(), (Vec::new(), End::Complete));
-        assert!(since.elapsed() < Duration::from_millis(1500));
+        assert!(since.elapsed() < LIMIT);
         assert_eq!(connect(&fence, "api.test:7000").0, 403);
         assert_eq!(status(scene, &name).unwrap()["reload_error"], Value::Null);
         drop(tunnel);
@@ -343,7 +343,8 @@ fn with_watch_a_change_is_put_in_force_without_being_asked() {
         until("the last change is recorded", running, || {
             count(running, "POLICY_LOADED") == 5
         });
-        std::fs::write(&second, text("", "")).unwrap();
+        let touched = std::fs::File::options().append(true).open(&second);
+        touched.unwrap().set_modified(SystemTime::now()).unwrap();
         thread::sleep(Duration::from_millis(500));
         assert_eq!(count(running, "POLICY_LOADED"), 5);
         fence.end();
@@ -396,7 +397,7 @@ fn ten_running_streams_are_not_cut_by_new_routes_that_hold_from_the_next_request
         reload(running, "SNAPSHOT_APPLIED");
         let after = ask();
         println!("a request took {before:?} before and {after:?} after the change");
-        assert!(after < before + Duration::from_secs(1));
+        assert!(after < before + LIMIT / 2);
         assert_eq!((first.requests().len(), second.requests().len()), (11, 1));
         // Broken routes: those in force stay.
         std::fs::write(&routes, at(8001).replace("api_key:", "api_kee:")).unwrap();

@@ -132,7 +132,7 @@ fn the_model_server_streams_only_as_fast_as_its_client_looks() {
     play(|scene| {
         let server = model::start(&format!("{PRIVATE}:8000"), None);
         let mut tcp = TcpStream::connect(server.address()).unwrap();
-        tcp.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"do:gate=seen do:events=2"}]}"#;
         write!(
             tcp,
@@ -155,7 +155,7 @@ fn the_model_server_streams_only_as_fast_as_its_client_looks() {
         std::fs::write(scene.work().join("seen"), "").unwrap();
         reader
             .stream
-            .set_read_timeout(Some(Duration::from_secs(5)))
+            .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         assert!(
             String::from_utf8(reader.chunk().unwrap())
@@ -171,7 +171,7 @@ fn the_name_server_remembers_what_it_was_asked() {
         let server = dns::NameServer::start();
         let socket = std::net::UdpSocket::bind("10.99.0.1:0").unwrap();
         socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
+            .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
         let query =
             b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04Nope\x04test\x00\x00\x01\x00\x01";
@@ -189,7 +189,7 @@ fn faults_of_the_model_server_look_as_they_should() {
         let server = model::start(&format!("{PRIVATE}:8000"), None);
         let ask = |words: &str| {
             let mut tcp = TcpStream::connect(server.address()).unwrap();
-            tcp.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             let body = format!(r#"{{"model":"m","stream":true,"messages":"{words}"}}"#);
             write!(tcp, "POST /v1/messages HTTP/1.1\r\nHost: m\r\nx-api-key: {}\r\nContent-Length: {}\r\n\r\n{body}", model::key(), body.len()).unwrap();
             tcp
