@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::client::{self, connect_head, established, refused, verdict};
 use crate::world::upstream::Upstream;
-use crate::world::{STEP, Setup, World};
+use crate::world::{AT_ONCE, STEP, Setup, World};
 
 const PEER: &str = "10.99.0.7:7000";
 
@@ -113,12 +113,7 @@ fn twenty_bombs_are_denied_in_time_and_the_rules_live_on() {
             "if endswith(input.network.host, \".other\")",
         );
         rules += BOMB_FUNCTIONS;
-        // What is around the engine is not optimised here, and takes ten times as long.
-        let world = open(
-            Setup::new()
-                .limit(|limits| limits.rules_cpu_time = Duration::from_millis(10))
-                .rules(&rules),
-        );
+        let world = open(Setup::new().rules(&rules));
         let upstream = Upstream::bind(PEER);
         assert_eq!(BOMBS.len(), 20);
         for (index, bomb) in BOMBS.iter().enumerate() {
@@ -133,7 +128,7 @@ fn twenty_bombs_are_denied_in_time_and_the_rules_live_on() {
                 "{bomb}"
             );
             // Bounded by processor time; by the clock it depends on who else wants the processors.
-            assert!(took < Duration::from_millis(1_500), "{took:?} {bomb}");
+            assert!(took < AT_ONCE, "{took:?} {bomb}");
             drop(tunnelled(&world));
             drop(upstream.accept());
         }
@@ -219,7 +214,7 @@ fn a_sandbox_whose_rules_burn_time_leaves_its_neighbour_as_it_was() {
         assert!(bombs > 0);
         // The tail is the machine's where others use it; behind bombs it would wait for, the middle would grow as well.
         assert!(
-            during.0 < before.0 + Duration::from_millis(20),
+            during.0 < before.0 + Duration::from_millis(100),
             "{before:?} {during:?}"
         );
         // With the rules asleep, their own sandbox waits and the neighbour does not.
@@ -265,7 +260,13 @@ fn an_answer_is_kept_and_a_question_without_one_is_denied() {
             "policy_evaluation_failed"
         );
         assert_eq!(words(&refused(&world, "b.test:443")), "b.test is not ours");
-        assert_ne!(self::keeper(), keeper);
+        let deadline = Instant::now() + STEP;
+        while self::keeper() == keeper {
+            assert!(
+                Instant::now() < deadline,
+                "the silent keeper is still there"
+            );
+        }
         drop(world.end());
     });
 }
@@ -321,7 +322,10 @@ fn those_who_ask_the_same_wait_for_one_answer() {
 /// A world whose rules are ready. Until they are, this process is forked to become theirs, and the sandbox's clients are
 /// in this process as well: their sockets would have two owners for a moment.
 pub(crate) fn open(setup: Setup) -> World {
-    let world = setup.open();
+    // What is around the engine is not optimised here, and takes ten times as long.
+    let world = setup
+        .limit(|limits| limits.rules_cpu_time = Duration::from_millis(20))
+        .open();
     keeper();
     world
 }
@@ -334,8 +338,6 @@ fn a_question_that_finds_the_queue_full_is_denied_at_once() {
             Setup::new()
                 .limit(|limits| {
                     limits.rules_queue_max = 1;
-                    // What is around the engine is not optimised here.
-                    limits.rules_cpu_time = Duration::from_millis(20);
                     limits.rules_wall_time = Duration::from_secs(60);
                 })
                 .rules(RULES),
@@ -351,8 +353,7 @@ fn a_question_that_finds_the_queue_full_is_denied_at_once() {
         let mut waiting = vec![ask("a.test:443")];
         let refusal = loop {
             let next = ask(&format!("b{}.test:443", waiting.len()));
-            next.set_read_timeout(Some(Duration::from_millis(300)))
-                .unwrap();
+            next.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
             let mut first = [0; 1];
             if next.peek(&mut first).is_ok() {
                 break established(next).unwrap_err();
@@ -386,11 +387,7 @@ fn a_tunnel_that_newer_rules_deny_is_closed() {
         world.put_rules(&Setup::new().rules("network_action := \"deny\""));
         let began = Instant::now();
         assert!(matches!(tunnel.read(&mut [0; 1]), Ok(0) | Err(_)));
-        assert!(
-            began.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
         assert_eq!(world.end().one("TUNNEL_CLOSED")["end"], "tunnel_revoked");
     });
 }

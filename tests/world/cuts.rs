@@ -233,21 +233,22 @@ fn an_unframed_answer_over_tls_needs_a_close_notify_to_be_whole() {
 #[test]
 fn a_silent_stream_is_cut_after_the_idle_deadline_and_a_comment_keeps_it() {
     play(|_| {
-        let world = Setup::new().backend("deadlines: {idle: 500ms}").open();
+        let world = Setup::new().backend("deadlines: {idle: 2s}").open();
         let backend = Upstream::backend();
         let mut client = world.inside();
         let mut call = under_way(&mut client, &backend, CHAT);
         begin_events(&mut call);
         assert!(client.head().is_some());
+        let mut last = Instant::now();
         for _ in 0..5 {
-            thread::sleep(Duration::from_millis(250));
+            thread::sleep(Duration::from_millis(600));
+            last = Instant::now();
             send_chunk(&mut call, ":\n\n");
             assert_eq!(client.chunk().unwrap(), b":\n\n");
         }
-        let since = Instant::now();
         let event = String::from_utf8(client.chunk().unwrap()).unwrap();
         assert!(event.contains("stream_interrupted"));
-        assert!(since.elapsed() >= Duration::from_millis(400));
+        assert!(last.elapsed() >= Duration::from_secs(2));
         assert_eq!(client.chunk(), Err(End::Truncated));
         assert_ne!(
             drain(&mut call.stream).1,
@@ -262,13 +263,13 @@ fn a_silent_stream_is_cut_after_the_idle_deadline_and_a_comment_keeps_it() {
 #[test]
 fn a_stream_is_cut_at_its_total_deadline_however_busy_it_is() {
     play(|_| {
-        let world = Setup::new().backend("deadlines: {total: 600ms}").open();
+        let world = Setup::new().backend("deadlines: {total: 2s}").open();
         let backend = Upstream::backend();
         let mut client = world.inside();
+        let since = Instant::now();
         let mut call = under_way(&mut client, &backend, CHAT);
         begin_events(&mut call);
         assert!(client.head().is_some());
-        let since = Instant::now();
         let mut text = String::new();
         loop {
             // The gate may have closed already.
@@ -283,10 +284,10 @@ fn a_stream_is_cut_at_its_total_deadline_however_busy_it_is() {
             if text.contains("stream_interrupted") {
                 continue;
             }
-            assert!(since.elapsed() < Duration::from_secs(5));
+            assert!(since.elapsed() < Duration::from_secs(20));
             thread::sleep(Duration::from_millis(20));
         }
         assert!(text.contains("stream_interrupted"));
-        assert!(since.elapsed() >= Duration::from_millis(400));
+        assert!(since.elapsed() >= Duration::from_secs(2));
     });
 }

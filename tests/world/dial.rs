@@ -2,17 +2,16 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::dns::NameServer;
 use harness::play;
 use harness::scene::NAME_SERVER;
 
-use crate::world::Setup;
 use crate::world::client::{connect_head, expect, expect_silence, refused, tunnel, verdict};
 use crate::world::names::Names;
 use crate::world::upstream::Upstream;
+use crate::world::{STEP, Setup, settle};
 
 const PEER: &str = "10.99.0.7:7000";
 const PEER_ADDRESS: &str = "10.99.0.7";
@@ -23,7 +22,7 @@ fn a_dial_that_is_refused_is_502_and_one_that_is_not_answered_504() {
     play(|_| {
         let world = Setup::new()
             .allow_port(7000)
-            .limit(|limits| limits.dial_time = Duration::from_millis(400))
+            .limit(|limits| limits.dial_time = Duration::from_millis(1_500))
             .open();
         assert_eq!(
             verdict(&refused(&world, "10.99.0.9:7000")),
@@ -35,8 +34,7 @@ fn a_dial_that_is_refused_is_502_and_one_that_is_not_answered_504() {
             verdict(&refused(&world, "10.99.0.10:7000")),
             "504 connect_timeout"
         );
-        assert!(since.elapsed() >= Duration::from_millis(350));
-        assert!(since.elapsed() < Duration::from_secs(3));
+        assert!(since.elapsed() >= Duration::from_millis(1_500));
         assert_eq!(
             world.end().outline(),
             [
@@ -83,9 +81,8 @@ fn a_name_server_that_stays_silent_is_504() {
             verdict(&refused(&world, "gone.example:443")),
             "504 dns_timeout"
         );
-        // The world's resolver is given a second.
-        assert!(since.elapsed() >= Duration::from_millis(900));
-        assert!(since.elapsed() < Duration::from_secs(4));
+        // The world's resolver is given three seconds.
+        assert!(since.elapsed() >= Duration::from_secs(3));
         assert_eq!(
             world.end().outline(),
             ["CONNECT resolve deny dns_timeout -"]
@@ -217,16 +214,12 @@ fn a_silent_first_address_costs_the_stagger_and_not_the_dial_time() {
                 "two",
                 "{host: two.test, port: 7000, allowed_ips: [10.99.0.0/24]}",
             )
+            // Longer than a step of this test may take.
+            .limit(|limits| limits.dial_time = STEP * 3)
             .open();
         let _full = full_listener("10.99.0.10:7000");
         let upstream = Upstream::bind(PEER);
-        let since = Instant::now();
         let _client = tunnel(&world, "two.test:7000").unwrap();
-        assert!(
-            since.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            since.elapsed()
-        );
         drop(upstream.accept());
     });
 }
@@ -253,6 +246,7 @@ fn families_alternate_and_the_stagger_lies_between_attempts() {
                 "rest",
                 &format!("{{host: many.test, port: 7001, {listed}}}"),
             )
+            .limit(|limits| limits.dial_stagger = Duration::from_secs(2))
             .open();
         let _silent = full_listener("[fd99::10]:7000");
         let second_of_six = Upstream::bind("[fd99::11]:7000");
@@ -261,7 +255,7 @@ fn families_alternate_and_the_stagger_lies_between_attempts() {
         let since = Instant::now();
         let _client = tunnel(&world, "many.test:7000").unwrap();
         let taken = since.elapsed();
-        assert!(taken >= Duration::from_millis(250), "{taken:?}");
+        assert!(taken >= Duration::from_secs(2), "{taken:?}");
         drop(first_of_four.accept());
         assert!(second_of_six.is_untouched());
         assert!(second_of_four.is_untouched());
@@ -281,16 +275,14 @@ fn refused_attempts_cost_no_stagger() {
                 "three",
                 "{host: three.test, port: 7000, allowed_ips: [10.99.0.0/24]}",
             )
-            .limit(|limits| limits.dial_stagger = Duration::from_secs(4))
+            // Longer than a step of this test may take.
+            .limit(|limits| {
+                limits.dial_stagger = STEP * 3;
+                limits.dial_time = STEP * 9;
+            })
             .open();
         let upstream = Upstream::bind(PEER);
-        let since = Instant::now();
         let _client = tunnel(&world, "three.test:7000").unwrap();
-        assert!(
-            since.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            since.elapsed()
-        );
         drop(upstream.accept());
     });
 }
@@ -308,7 +300,7 @@ fn a_client_that_leaves_while_its_upstream_is_dialled_leaves_one_record() {
         client.write_all(&connect_head("10.99.0.10:7000")).unwrap();
         expect_silence(&client, Duration::from_millis(300));
         drop(client);
-        thread::sleep(Duration::from_millis(200));
+        settle();
         // The connection is over: nothing keeps the end waiting for the dial time.
         assert_eq!(world.end().outline(), ["CONNECT dial allow - -"]);
     });

@@ -171,7 +171,7 @@ fn both_entries_tell_a_refused_dial_from_one_that_is_not_answered() {
     play(|_| {
         let world = Setup::new()
             .allow_port(7000)
-            .limit(|limits| limits.dial_time = Duration::from_millis(400))
+            .limit(|limits| limits.dial_time = Duration::from_millis(1_500))
             .open();
         let _full = full_listener("10.99.0.10:7000");
         assert_eq!(

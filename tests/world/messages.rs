@@ -152,7 +152,7 @@ fn a_hundred_thousand_chunks_of_one_byte_are_one_body() {
         let mut client = send(&world, &post("Transfer-Encoding: chunked\r\n", &body));
         assert_eq!(answer(&mut client).status(), 200);
         assert!(
-            since.elapsed() < Duration::from_secs(5),
+            since.elapsed() < Duration::from_secs(30),
             "{:?}",
             since.elapsed()
         );

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::thread;
 use std::time::Duration;
 
 use harness::http::Reader;
@@ -11,7 +10,7 @@ use harness::play;
 use crate::faults::under_way;
 use crate::world::client::{Ending, Inside, answer, drain, get, post, verdict};
 use crate::world::upstream::{Upstream, reply, request};
-use crate::world::{BACKEND, KEY, Setup, route};
+use crate::world::{BACKEND, KEY, Setup, route, settle};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -86,7 +85,7 @@ fn a_connection_with_stray_bytes_or_an_end_is_not_reused() {
                 None => call.stream.shutdown(Shutdown::Write).unwrap(),
                 Some(bytes) => call.stream.write_all(bytes).unwrap(),
             }
-            thread::sleep(Duration::from_millis(50));
+            settle();
         }
         client.stream.write_all(&get("/v1/models")).unwrap();
         let (mut call, _) = backend.call();

@@ -14,12 +14,12 @@ use crate::world::client::{
     Ending, connect_head, drain, established, expect, expect_silence, tunnel,
 };
 use crate::world::upstream::Upstream;
-use crate::world::{Ended, Setup, World};
+use crate::world::{AT_ONCE, Ended, Setup, World};
 
 const PEER: &str = "10.99.0.7:7000";
 const OTHER: &str = "10.99.0.8:7001";
 
-/// LIV-10: so soon after the policy was put in force a tunnel is closed.
+/// LIV-10: so soon after the policy was put in force a tunnel is closed; what is still open then stays.
 const SOON: Duration = Duration::from_secs(1);
 
 fn both() -> Setup {
@@ -69,7 +69,7 @@ fn a_tunnel_is_closed_within_a_second_when_the_new_policy_denies_it() {
         world.put_policy(&Setup::new().allow_port(7001));
         assert_eq!(drain(&mut denied.0), (Vec::new(), Ending::Clean));
         assert_eq!(drain(&mut denied.1), (Vec::new(), Ending::Clean));
-        assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+        assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
         flows(&mut kept);
         drop(kept);
         let ended = world.end();
@@ -142,7 +142,7 @@ fn a_tunnel_is_closed_when_its_address_is_no_longer_listed() {
             "{host: \"*.lan.test\", port: 7000, allowed_ips: [10.99.0.0/25]}",
         ));
         assert_eq!(drain(&mut goes.0), (Vec::new(), Ending::Clean));
-        assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+        assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
         flows(&mut stays);
     });
 }
@@ -170,7 +170,7 @@ fn a_tunnel_that_was_dialled_while_the_policy_changed_is_closed_too() {
         let mut client = established(client).unwrap();
         let since = Instant::now();
         assert_eq!(drain(&mut client), (Vec::new(), Ending::Clean));
-        assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+        assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
         assert_eq!(world.end().one("TUNNEL_CLOSED")["end"], "tunnel_revoked");
     });
 }
@@ -211,7 +211,7 @@ fn an_upgraded_websocket_is_closed_when_the_new_policy_denies_it() {
             world.put_policy(denying);
             assert_eq!(drain(&mut open.0), (Vec::new(), Ending::Clean));
             assert_eq!(drain(&mut open.1), (Vec::new(), Ending::Clean));
-            assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+            assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
         }
         let ends = ends(&world.end());
         assert_eq!(ends, vec![("tunnel_revoked".to_owned(), 8000); 2]);
@@ -242,7 +242,7 @@ fn five_hundred_of_a_thousand_tunnels_are_closed_and_the_others_are_not() {
         }
         let took = since.elapsed();
         println!("500 tunnels of 1,000 closed in {} ms", took.as_millis());
-        assert!(took < SOON, "{took:?}");
+        assert!(took < AT_ONCE, "{took:?}");
         kept.iter_mut().for_each(flows);
         drop(kept);
         drop(denied);
@@ -265,7 +265,7 @@ fn a_sandbox_that_lost_its_policy_loses_its_tunnels() {
         let since = Instant::now();
         world.drop_policies();
         assert_eq!(drain(&mut open.0), (Vec::new(), Ending::Clean));
-        assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+        assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
     });
 }
 
@@ -287,7 +287,7 @@ fn own_rules_close_what_they_deny_and_spare_what_they_allow() {
         for (client, _) in &mut denied {
             assert_eq!(drain(client), (Vec::new(), Ending::Clean));
         }
-        assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+        assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
         kept.iter_mut().for_each(flows);
     });
 }

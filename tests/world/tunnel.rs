@@ -108,20 +108,20 @@ fn a_tunnel_is_closed_when_nothing_moved_for_the_idle_time() {
     play(|_| {
         let world = Setup::new()
             .allow_port(7000)
-            .limit(|limits| limits.tunnel_idle_time = Duration::from_millis(400))
+            .limit(|limits| limits.tunnel_idle_time = Duration::from_secs(2))
             .open();
         let upstream = Upstream::bind(PEER);
         let (mut client, mut peer) = pair(&world, &upstream);
         // One direction alone keeps both alive.
+        let mut last = Instant::now();
         for _ in 0..6 {
-            thread::sleep(Duration::from_millis(150));
+            thread::sleep(Duration::from_millis(500));
+            last = Instant::now();
             peer.write_all(b".").unwrap();
             expect(&mut client, b".");
         }
-        let since = Instant::now();
         assert_eq!(drain(&mut client), (Vec::new(), Ending::Clean));
-        assert!(since.elapsed() >= Duration::from_millis(300));
-        assert!(since.elapsed() < Duration::from_secs(2));
+        assert!(last.elapsed() >= Duration::from_secs(2));
         assert_eq!(drain(&mut peer).0, b"");
         let ended = world.end();
         assert_eq!(ended.one("TUNNEL_CLOSED")["end"], "idle");
@@ -211,7 +211,7 @@ fn sixty_four_tunnels_answer_each_other_at_once() {
         }
         // 1,280 exchanges; a delayed write would cost 40 ms each.
         assert!(
-            since.elapsed() < Duration::from_secs(10),
+            since.elapsed() < Duration::from_secs(40),
             "{:?}",
             since.elapsed()
         );

@@ -1,12 +1,9 @@
 //! Own rules that judge requests, on every way in.
 
-use std::time::Duration;
-
 use harness::{Scene, play};
 
 use super::open;
 use crate::inspect::{self, RULES, Way, ask, echo, once, setup, told};
-use crate::world::Setup;
 
 /// Reads of `/open/`, but never of a secret kind; the endpoint is that of the policy.
 const REQUESTS: &str = r#"
@@ -32,7 +29,7 @@ request_deny_reason := sprintf("%s %s not permitted by policy", [input.request.m
 
 /// RGO-3, L7-3, L7-5, L7-8, L7-13
 fn judged(scene: &Scene, way: Way) {
-    let world = open(patient(setup(way, RULES)).rules(REQUESTS));
+    let world = open(setup(way, RULES).rules(REQUESTS));
     let origin = echo(scene, way);
     for (method, target, expected) in [
         ("GET", "/open/a?kind=plain", "200 GET /open/a?kind=plain"),
@@ -72,7 +69,7 @@ fn judged(scene: &Scene, way: Way) {
         "200 GET /open/c"
     );
     let closed = REQUESTS.replace("/open/", "/other/");
-    world.put_rules(&patient(setup(way, RULES)).rules(&closed));
+    world.put_rules(&setup(way, RULES).rules(&closed));
     assert_eq!(
         told(&ask(&mut client, way, "GET", "/open/c")),
         "403 policy_denied GET /open/c not permitted by policy"
@@ -118,15 +115,10 @@ fn the_built_in_module_as_own_rules_judges_requests_as_the_table_does() {
             ("GET", "/repos"),
         ];
         let (_, module) = policy::rego::RULES.split_once("import rego.v1").unwrap();
-        let world = open(patient(setup(way, RULES)).rules(module));
+        let world = open(setup(way, RULES).rules(module));
         let verdicts = || asked.map(|(method, target)| once(&world, way, method, target));
         let own = verdicts();
         world.put_policy(&setup(way, RULES));
         assert_eq!(own, verdicts());
     });
-}
-
-/// What is around the engine is not optimised here, and takes ten times as long.
-fn patient(setup: Setup) -> Setup {
-    setup.limit(|limits| limits.rules_cpu_time = Duration::from_millis(20))
 }

@@ -1,7 +1,6 @@
 //! Upstream connections of inspected tunnels: kept, left, taken up, and repeated over (decision 0012).
 
 use std::io::Write;
-use std::time::Duration;
 
 use harness::http::Reader;
 use harness::{Scene, play};
@@ -9,6 +8,7 @@ use rustls::HandshakeKind;
 
 use super::{HOST, PEER, Way, answer, ask, echo, endpoint, open, request, setup, told};
 use crate::world::client::{connect, connect_head, established};
+use crate::world::settle;
 use crate::world::upstream::{Upstream, reply};
 
 const FULL: &str = "access: full";
@@ -28,7 +28,7 @@ fn a_connection_that_a_client_left_serves_the_next_one_of_the_same_sandbox(
             "{turn}"
         );
         drop(client);
-        std::thread::sleep(Duration::from_millis(50));
+        settle();
     }
     assert_eq!(origin.connections(), 1, "{way:?}");
     // What is not safe does not go out first where another client was before.
@@ -50,7 +50,7 @@ fn a_connection_is_never_shared_between_sandboxes() {
             "200 GET /a"
         );
         drop(client);
-        std::thread::sleep(Duration::from_millis(50));
+        settle();
         let mut stream = connect("127.0.0.2:3128");
         stream.write_all(&connect_head(super::AUTHORITY)).unwrap();
         let mut other = Reader::new(established(stream).unwrap());
@@ -82,7 +82,7 @@ fn a_connection_that_was_authenticated_as_such_is_not_left_to_others() {
                 .unwrap();
             assert_eq!(told(&answer(&mut client, "GET")), "200 GET /a");
             drop(client);
-            std::thread::sleep(Duration::from_millis(50));
+            settle();
         }
         assert_eq!(origin.connections(), 2);
     });
@@ -100,7 +100,7 @@ fn a_left_connection_that_the_new_policy_does_not_reach_is_not_used() {
             "200 GET /a"
         );
         drop(client);
-        std::thread::sleep(Duration::from_millis(50));
+        settle();
         let narrower = endpoint(Way::Plain, FULL).replace("10.99.0.0/24", "10.99.0.8/32");
         world.put_policy(&crate::world::Setup::new().allow("api", &narrower));
         let refusal = crate::world::client::refused(&world, super::AUTHORITY);
@@ -170,7 +170,7 @@ fn an_upstream_that_closed_between_requests_is_dialled_anew_and_resumed() {
                 assert_eq!(answer(&mut client, "POST").status(), 200);
                 let kind = call.stream.conn.handshake_kind();
                 drop(call);
-                std::thread::sleep(Duration::from_millis(50));
+                settle();
                 kind
             })
             .collect();
