@@ -209,7 +209,9 @@ fn a_path_that_is_not_utf8_is_given_as_it_is() {
     };
     let plain = world.program("plain");
     let path = [plain.as_bytes(), b"\xff\n"].concat();
-    std::fs::copy(&plain, std::ffi::OsStr::from_bytes(&path)).unwrap();
+    // By a process of its own, as every program.
+    world.tell(&format!("cp {plain} {plain}$'\\xff\\n'; echo copied"));
+    world.expect("copied");
     let connection = world.run(&format!(
         "{plain}$'\\xff\\n' -c '{}; {WAIT}'",
         world.connect()
