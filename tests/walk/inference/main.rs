@@ -5,8 +5,7 @@ mod limits;
 mod routes;
 
 use harness::http::{Answer, End, Reader};
-use harness::model::{MODEL, key};
-use harness::origin::{After, Origin};
+use harness::origin::Origin;
 use harness::policy::text;
 use harness::raw::{Fence, TlsRaw, tls};
 use harness::scene::{PRIVATE, Scene};
