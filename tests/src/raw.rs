@@ -25,6 +25,10 @@ pub const PROXY: &str = "127.0.0.1:3128";
 /// The direct door's address inside a sandbox (INF-29).
 pub const DIRECT: &str = "127.0.0.1:443";
 
+/// How long a step may take unless a test says otherwise: 32 MiB and TLS that is not optimised, on a busy machine. Never
+/// what a test waits for.
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// A TLS client over a raw connection.
 pub type TlsRaw = StreamOwned<ClientConnection, Raw>;
 
@@ -92,7 +96,7 @@ impl Fence {
     pub fn try_connect(&self, address: &str, read_bytes: usize) -> io::Result<Raw> {
         let raw = self.channel();
         raw.say(Kind::Open, format!("{address} {read_bytes}").as_bytes())?;
-        match raw.frames.recv_timeout(Duration::from_secs(15)) {
+        match raw.frames.recv_timeout(PATIENCE) {
             Ok(frame) if frame.kind == Kind::Opened => Ok(raw),
             Ok(frame) => Err(io::Error::other(
                 String::from_utf8_lossy(&frame.payload).into_owned(),
@@ -182,7 +186,7 @@ impl Fence {
             listeners: Arc::clone(&self.listeners),
             held: Vec::new(),
             ended: false,
-            timeout: Duration::from_secs(10),
+            timeout: PATIENCE,
         }
     }
 }

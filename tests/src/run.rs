@@ -203,7 +203,7 @@ impl Run {
     pub fn fence(self) -> Fence {
         Fence::over(
             self.command(["/mnt/bin/inside"])
-                .limit(Duration::from_secs(20))
+                .limit(Duration::from_secs(60))
                 .spawn(),
         )
     }

@@ -45,7 +45,7 @@ pub const PUBLIC_NAMES: &[&str] = &["public.test"];
 pub const AGENT: &str = "agent";
 
 /// Default limit of a scene.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The world of one test. Made by [`play`].
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct Scene {
     ringfence: PathBuf,
 }
 
-/// Plays `act` in a scene of its own, for at most three minutes.
+/// Plays `act` in a scene of its own, for at most five minutes.
 ///
 /// # Panics
 /// When the scene fails, with what it printed, or when namespaces cannot be made.

@@ -24,7 +24,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 use serde_json::Value;
 
 /// How long a step may take before the test fails. Never what a test waits for.
-pub(crate) const STEP: Duration = Duration::from_secs(10);
+pub(crate) const STEP: Duration = Duration::from_secs(30);
 
 /// How long what has to come at once may take: the requirements say a tenth of a second or one, and the rest is for a
 /// machine that is busy with something else.
