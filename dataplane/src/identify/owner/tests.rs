@@ -6,7 +6,6 @@
 pub(in crate::identify) mod world;
 
 use super::*;
-use std::os::unix::ffi::OsStrExt;
 use world::World;
 
 /// Keeps a shell waiting without a child process that would share its descriptors.
