@@ -146,12 +146,15 @@ pub(crate) fn request(way: Way, method: &str, target: &str, fields: &str) -> Vec
     format!("{method} {target} HTTP/1.1\r\nHost: {AUTHORITY}\r\n{fields}\r\n").into_bytes()
 }
 
+/// Writes the head of a request.
+pub(crate) fn send(client: &mut Client, way: Way, method: &str, target: &str, fields: &str) {
+    let request = request(way, method, target, fields);
+    client.stream.write_all(&request).unwrap();
+}
+
 /// Asks on an open connection and reads the final answer.
 pub(crate) fn ask(client: &mut Client, way: Way, method: &str, target: &str) -> Message {
-    client
-        .stream
-        .write_all(&request(way, method, target, ""))
-        .unwrap();
+    send(client, way, method, target, "");
     answer(client, method)
 }
 

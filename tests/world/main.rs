@@ -30,6 +30,8 @@ mod inspect;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod malformed;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod model;

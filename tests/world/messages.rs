@@ -11,6 +11,7 @@ use harness::http::{End, Message, Reader, chunk};
 use harness::origin::{After, Origin};
 use harness::play;
 
+use crate::malformed;
 use crate::world::client::{Ending, drain, expect_silence, verdict};
 use crate::world::upstream::{Call, Upstream, reply};
 use crate::world::{Setup, World};
@@ -48,51 +49,7 @@ fn ambiguous_framing_is_400_and_no_upstream_is_dialled() {
     play(|_| {
         let world = world();
         let upstream = Upstream::bind(PEER);
-        let mut heads: Vec<String> = [
-            "5, 5",
-            "5, 6",
-            "+5",
-            "-0",
-            "0x5",
-            "5.0",
-            "5x",
-            "",
-            "18446744073709551615",
-            "18446744073709551616",
-            "9223372036854775808",
-        ]
-        .iter()
-        .map(|value| format!("Content-Length: {value}\r\n"))
-        .collect();
-        heads.extend(
-            [
-                "xchunked",
-                "chunkedx",
-                "gzip, chunked",
-                "chunked, chunked",
-                "chunked;q=1",
-                "identity",
-                "",
-            ]
-            .iter()
-            .map(|value| format!("Transfer-Encoding: {value}\r\n")),
-        );
-        heads.extend(
-            [
-                "Content-Length: 5\r\nContent-Length: 5\r\n",
-                "Content-Length: 5\r\nContent-Length: 6\r\n",
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-                "Content-Length : 5\r\n",
-                "X: a\r\n b\r\nContent-Length: 5\r\n",
-                "X: a\nContent-Length: 5\r\n",
-                "X: a\rContent-Length: 5\r\n",
-                "X: \0\r\nContent-Length: 5\r\n",
-                "X: \x1b[31m\r\nContent-Length: 5\r\n",
-            ]
-            .map(str::to_owned),
-        );
+        let heads = malformed::fields();
         for head in &heads {
             let mut client = send(&world, &post(head, b"hello"));
             assert_eq!(verdict(&answer(&mut client)), "400 bad_request", "{head:?}");

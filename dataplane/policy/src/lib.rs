@@ -29,6 +29,8 @@ pub mod decide;
 pub mod decision;
 pub mod diff;
 pub mod document;
+#[cfg(test)]
+mod drawn;
 pub mod explain;
 pub mod lint;
 pub mod pattern;

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use harness::http::{Answer, End, Reader};
 use harness::{Scene, play};
-
-use super::{AUTHORITY, Client, HOST, PEER, Way, answer, ask, echo, open, request, setup, told};
 use rustls::ServerConfig;
 
+use super::{
+    AUTHORITY, Client, HOST, PEER, Way, answer, ask, echo, open, request, send, setup, told,
+};
+use crate::malformed;
 use crate::world::client::{Ending, drain, expect, tunnel, verdict};
 use crate::world::upstream::{Upstream, reply};
 use crate::world::{AT_ONCE, Setup, World};
@@ -95,44 +97,6 @@ fn a_malformed_head_is_refused_and_recorded_and_nothing_is_sent(scene: &Scene, w
     let origin = echo(scene, way);
     let with = |lines: &str| format!("POST / HTTP/1.1\r\nHost: {AUTHORITY}\r\n{lines}\r\n");
     let versed = |version: &str| format!("GET / {version}\r\nHost: {AUTHORITY}\r\n\r\n");
-    let lengths = [
-        "5, 5",
-        "5, 6",
-        "+5",
-        "-0",
-        "0x5",
-        "5.0",
-        "5x",
-        "",
-        "18446744073709551615",
-        "18446744073709551616",
-    ]
-    .map(|value| with(&format!("Content-Length: {value}\r\n")));
-    let codings = [
-        "xchunked",
-        "chunkedx",
-        "gzip, chunked",
-        "chunked, chunked",
-        "chunked;q=1",
-        "identity",
-        "",
-    ]
-    .map(|value| with(&format!("Transfer-Encoding: {value}\r\n")));
-    let fields = [
-        "Content-Length: 5\r\nContent-Length: 5\r\n",
-        "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-        "Content-Length : 5\r\n",
-        " X: 1\r\n",
-        "X: 1\r\n\tfolded\r\n",
-        "X: 1\nY: 2\r\n",
-        "X: 1\rY: 2\r\n",
-        "X: \0\r\n",
-        "X: \x1b\r\n",
-    ]
-    .map(with);
     let lines = [
         "GET / HTTP/1.1\r\n\r\n".to_owned(),
         format!("GET  / HTTP/1.1\r\nHost: {AUTHORITY}\r\n\r\n"),
@@ -140,9 +104,9 @@ fn a_malformed_head_is_refused_and_recorded_and_nothing_is_sent(scene: &Scene, w
         versed("HTTP/1"),
         versed("http/1.1"),
     ];
-    let bad = [&lengths[..], &codings, &fields, &lines].concat();
-    let mut rows: Vec<(String, &str)> = bad
-        .into_iter()
+    let fields = malformed::fields().into_iter().map(|lines| with(&lines));
+    let mut rows: Vec<(String, &str)> = fields
+        .chain(lines)
         .map(|row| (row, "400 bad_request"))
         .collect();
     rows.extend(
@@ -196,10 +160,7 @@ fn answered(
 ) -> Answer {
     let way = config.map_or(Way::Plain, |_| Way::Tls);
     let mut client = open(world, way);
-    client
-        .stream
-        .write_all(&request(way, method, "/", ""))
-        .unwrap();
+    send(&mut client, way, method, "/", "");
     match config {
         None => {
             let (mut call, _) = listener.call();
@@ -295,10 +256,7 @@ fn a_body_until_close_that_ends_without_close_notify_is_a_cut() {
         let listener = Upstream::bind(PEER);
         let config = scene.authority().server(&[HOST]);
         let mut client = open(&world, Way::Tls);
-        client
-            .stream
-            .write_all(&request(Way::Tls, "GET", "/", ""))
-            .unwrap();
+        send(&mut client, Way::Tls, "GET", "/", "");
         let mut call = listener.tls(&config);
         crate::world::upstream::request(&mut call);
         call.stream
@@ -322,10 +280,7 @@ fn a_client_that_waits_for_100_gets_it_from_the_upstream_or_a_refusal() {
         let listener = Upstream::bind(PEER);
         let fields = "Expect: 100-continue\r\nContent-Length: 4\r\n";
         let mut client = open(&world, Way::Plain);
-        client
-            .stream
-            .write_all(&request(Way::Plain, "PUT", "/a", fields))
-            .unwrap();
+        send(&mut client, Way::Plain, "PUT", "/a", fields);
         let mut call = Reader::new(listener.accept());
         call.head().unwrap();
         call.stream
@@ -336,10 +291,7 @@ fn a_client_that_waits_for_100_gets_it_from_the_upstream_or_a_refusal() {
         assert_eq!(call.exactly(4).unwrap(), b"body");
         reply(&mut call, "200 OK", "{}");
         assert_eq!(told(&answer(&mut client, "PUT")), "200 {}");
-        client
-            .stream
-            .write_all(&request(Way::Plain, "PUT", "/b", fields))
-            .unwrap();
+        send(&mut client, Way::Plain, "PUT", "/b", fields);
         assert_eq!(
             told(&client.answer("PUT").unwrap().message),
             "403 policy_denied request_not_allowed"
@@ -354,15 +306,13 @@ fn an_answer_that_comes_before_the_body_is_relayed_and_ends_the_connection() {
         let world = world(Way::Plain);
         let listener = Upstream::bind(PEER);
         let mut client = open(&world, Way::Plain);
-        client
-            .stream
-            .write_all(&request(
-                Way::Plain,
-                "POST",
-                "/",
-                "Content-Length: 1000000\r\n",
-            ))
-            .unwrap();
+        send(
+            &mut client,
+            Way::Plain,
+            "POST",
+            "/",
+            "Content-Length: 1000000\r\n",
+        );
         client.stream.write_all(b"first").unwrap();
         let mut call = Reader::new(listener.accept());
         call.head().unwrap();
@@ -389,10 +339,7 @@ fn large_bodies_flow_both_ways_at_the_same_time(scene: &Scene, way: Way) {
     let body: Vec<u8> = (0..8u32 << 20).map(|n| (n * 7 + n / 251) as u8).collect();
     let mut client: Client = open(&world, way);
     let fields = format!("Content-Length: {}\r\n", body.len());
-    client
-        .stream
-        .write_all(&request(way, "POST", "/", &fields))
-        .unwrap();
+    send(&mut client, way, "POST", "/", &fields);
     client.stream.write_all(&body).unwrap();
     assert!(answer(&mut client, "POST").body == body, "{way:?}");
 }
@@ -404,10 +351,7 @@ fn an_upstream_that_has_not_answered_is_left_when_the_client_leaves() {
         let world = world(Way::Plain);
         let listener = Upstream::bind(PEER);
         let mut client = open(&world, Way::Plain);
-        client
-            .stream
-            .write_all(&request(Way::Plain, "GET", "/", ""))
-            .unwrap();
+        send(&mut client, Way::Plain, "GET", "/", "");
         let (mut call, _) = listener.call();
         let since = Instant::now();
         drop(client);

@@ -6,7 +6,7 @@ use harness::http::Reader;
 use harness::{Scene, play};
 use rustls::HandshakeKind;
 
-use super::{HOST, PEER, Way, answer, ask, echo, endpoint, open, request, setup, told};
+use super::{Client, HOST, PEER, Way, answer, ask, echo, endpoint, once, open, send, setup, told};
 use crate::world::client::{connect, connect_head, established};
 use crate::world::settle;
 use crate::world::upstream::{Upstream, reply};
@@ -21,19 +21,12 @@ fn a_connection_that_a_client_left_serves_the_next_one_of_the_same_sandbox(
     let world = setup(way, FULL).open();
     let origin = echo(scene, way);
     for turn in 0..3 {
-        let mut client = open(&world, way);
-        assert_eq!(
-            told(&ask(&mut client, way, "GET", "/a")),
-            "200 GET /a",
-            "{turn}"
-        );
-        drop(client);
+        assert_eq!(once(&world, way, "GET", "/a"), "200 GET /a", "{turn}");
         settle();
     }
     assert_eq!(origin.connections(), 1, "{way:?}");
     // What is not safe does not go out first where another client was before.
-    let mut client = open(&world, way);
-    assert_eq!(told(&ask(&mut client, way, "POST", "/b")), "200 POST /b");
+    assert_eq!(once(&world, way, "POST", "/b"), "200 POST /b");
     assert_eq!(origin.connections(), 2);
 }
 
@@ -44,21 +37,15 @@ fn a_connection_is_never_shared_between_sandboxes() {
         let world = setup(Way::Plain, FULL).open();
         world.attach("other", "127.0.0.2", "/proc");
         let origin = echo(scene, Way::Plain);
-        let mut client = open(&world, Way::Plain);
-        assert_eq!(
-            told(&ask(&mut client, Way::Plain, "GET", "/a")),
-            "200 GET /a"
-        );
-        drop(client);
+        assert_eq!(once(&world, Way::Plain, "GET", "/a"), "200 GET /a");
         settle();
         let mut stream = connect("127.0.0.2:3128");
         stream.write_all(&connect_head(super::AUTHORITY)).unwrap();
-        let mut other = Reader::new(established(stream).unwrap());
-        other
-            .stream
-            .write_all(&request(Way::Plain, "GET", "/b", ""))
-            .unwrap();
-        assert_eq!(told(&other.answer("GET").unwrap().message), "200 GET /b");
+        let mut other: Client = Reader::new(Box::new(established(stream).unwrap()));
+        assert_eq!(
+            told(&ask(&mut other, Way::Plain, "GET", "/b")),
+            "200 GET /b"
+        );
         assert_eq!(origin.connections(), 2);
     });
 }
@@ -71,15 +58,13 @@ fn a_connection_that_was_authenticated_as_such_is_not_left_to_others() {
         let origin = echo(scene, Way::Plain);
         for _ in 0..2 {
             let mut client = open(&world, Way::Plain);
-            client
-                .stream
-                .write_all(&request(
-                    Way::Plain,
-                    "GET",
-                    "/a",
-                    "Authorization: NTLM x\r\n",
-                ))
-                .unwrap();
+            send(
+                &mut client,
+                Way::Plain,
+                "GET",
+                "/a",
+                "Authorization: NTLM x\r\n",
+            );
             assert_eq!(told(&answer(&mut client, "GET")), "200 GET /a");
             drop(client);
             settle();
@@ -94,12 +79,7 @@ fn a_left_connection_that_the_new_policy_does_not_reach_is_not_used() {
     play(|scene| {
         let world = setup(Way::Plain, FULL).open();
         let origin = echo(scene, Way::Plain);
-        let mut client = open(&world, Way::Plain);
-        assert_eq!(
-            told(&ask(&mut client, Way::Plain, "GET", "/a")),
-            "200 GET /a"
-        );
-        drop(client);
+        assert_eq!(once(&world, Way::Plain, "GET", "/a"), "200 GET /a");
         settle();
         let narrower = endpoint(Way::Plain, FULL).replace("10.99.0.0/24", "10.99.0.8/32");
         world.put_policy(&crate::world::Setup::new().allow("api", &narrower));
@@ -119,27 +99,24 @@ fn a_get_over_a_kept_connection_that_died_is_sent_again_and_a_post_never() {
         let world = setup(Way::Plain, FULL).open();
         let listener = Upstream::bind(PEER);
         let mut client = open(&world, Way::Plain);
-        client
-            .stream
-            .write_all(&request(Way::Plain, "GET", "/1", ""))
-            .unwrap();
+        send(&mut client, Way::Plain, "GET", "/1", "");
         let (mut call, _) = listener.call();
         reply(&mut call, "200 OK", "{}");
         assert_eq!(answer(&mut client, "GET").status(), 200);
-        client
-            .stream
-            .write_all(&request(Way::Plain, "GET", "/2", ""))
-            .unwrap();
+        send(&mut client, Way::Plain, "GET", "/2", "");
         assert_eq!(crate::world::upstream::request(&mut call).target(), "/2");
         drop(call);
         let (mut call, again) = listener.call();
         assert_eq!(again.target(), "/2");
         reply(&mut call, "200 OK", "{}");
         assert_eq!(answer(&mut client, "GET").status(), 200);
-        client
-            .stream
-            .write_all(&request(Way::Plain, "POST", "/3", "Content-Length: 0\r\n"))
-            .unwrap();
+        send(
+            &mut client,
+            Way::Plain,
+            "POST",
+            "/3",
+            "Content-Length: 0\r\n",
+        );
         assert_eq!(crate::world::upstream::request(&mut call).target(), "/3");
         drop(call);
         assert_eq!(
@@ -160,10 +137,7 @@ fn an_upstream_that_closed_between_requests_is_dialled_anew_and_resumed() {
         let mut client = open(&world, Way::Tls);
         let kinds: Vec<_> = (0..2)
             .map(|_| {
-                client
-                    .stream
-                    .write_all(&request(Way::Tls, "POST", "/", "Content-Length: 0\r\n"))
-                    .unwrap();
+                send(&mut client, Way::Tls, "POST", "/", "Content-Length: 0\r\n");
                 let mut call = listener.tls(&config);
                 crate::world::upstream::request(&mut call);
                 reply(&mut call, "200 OK", "{}");

@@ -4,8 +4,10 @@ use std::io::Write;
 
 use harness::{Scene, play};
 
-use super::{AUTHORITY, Client, Way, answer, ask, echo, once, open, request, setup, told};
-use super::{RULES, endpoint};
+use super::{
+    AUTHORITY, Client, RULES, Way, answer, ask, echo, endpoint, once, open, request, send, setup,
+    told,
+};
 use crate::world::Setup;
 use crate::world::client::drain;
 
@@ -259,20 +261,14 @@ fn an_upgrade_is_refused_before_a_byte_is_sent(scene: &Scene, way: Way) {
     ] {
         let mut client = open(&world, way);
         let fields = format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\n");
-        client
-            .stream
-            .write_all(&request(way, "GET", "/ws", &fields))
-            .unwrap();
+        send(&mut client, way, "GET", "/ws", &fields);
         assert_eq!(told(&answer(&mut client, "GET")), expected, "{way:?}");
     }
     assert_eq!(origin.connections() * u64::from(way == Way::Forward), 0);
     assert_eq!(origin.requests().len(), 0);
     // One that is not meant is ignored and removed.
     let mut client = open(&world, way);
-    client
-        .stream
-        .write_all(&request(way, "GET", "/ws", "Upgrade: websocket\r\n"))
-        .unwrap();
+    send(&mut client, way, "GET", "/ws", "Upgrade: websocket\r\n");
     assert_eq!(told(&answer(&mut client, "GET")), "200 GET /ws");
     assert_eq!(origin.requests()[0].field("upgrade"), None);
 }

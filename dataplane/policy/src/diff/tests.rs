@@ -8,6 +8,7 @@ use crate::answer::{Entry, Question, RequestLine, answer};
 use crate::caller::Caller;
 use crate::compile::Policy;
 use crate::document::PolicyDocument;
+use crate::drawn;
 use crate::source::parse;
 
 fn document(text: &str) -> PolicyDocument {
@@ -191,32 +192,9 @@ const ENDPOINTS: [&str; 10] = [
 const BINARIES: [&str; 5] = ["/u/a", "/u/b", "/u/*", "/*/a", "/**"];
 
 fn any_document() -> impl Strategy<Value = PolicyDocument> {
-    let policy = (
-        prop::collection::vec(prop::sample::select(&ENDPOINTS[..]), 1..4),
-        prop::collection::vec(prop::sample::select(&BINARIES[..]), 1..3),
-    )
-        .prop_map(|(endpoints, binaries)| {
-            let binaries: Vec<String> = binaries
-                .iter()
-                .map(|path| format!("{{path: '{path}'}}"))
-                .collect();
-            format!(
-                "{{endpoints: [{}], binaries: [{}]}}",
-                endpoints.join(", "),
-                binaries.join(", ")
-            )
-        });
-    prop::collection::vec(policy, 0..3).prop_map(|policies| {
-        let policies: Vec<String> = policies
-            .iter()
-            .enumerate()
-            .map(|(at, policy)| format!("  p{at}: {policy}\n"))
-            .collect();
-        match policies.is_empty() {
-            true => document(""),
-            false => document(&format!("network_policies:\n{}", policies.concat())),
-        }
-    })
+    let endpoint = prop::sample::select(&ENDPOINTS[..]).prop_map(str::to_owned);
+    drawn::document(endpoint, &BINARIES, 1..3, 0..3)
+        .prop_map(|text| parse(&text, "p.yaml").unwrap().document)
 }
 
 fn asked_again(difference: &Difference) -> Option<Question> {

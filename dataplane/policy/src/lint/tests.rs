@@ -11,6 +11,7 @@ use crate::caller::Caller;
 use crate::compile::Policy;
 use crate::decision::{Admitted, Denial, RequestDecision};
 use crate::document::{Grant, PolicyDocument};
+use crate::drawn;
 use crate::request::{Asked, request};
 use crate::source::parse;
 
@@ -305,29 +306,7 @@ fn any_document() -> impl Strategy<Value = String> {
     let endpoint = (pick(&HOSTS), pick(&LISTS), inspection).prop_map(|(host, list, inspection)| {
         format!("{{host: '{host}', port: 80{list}{inspection}}}")
     });
-    let policy = (
-        prop::collection::vec(endpoint, 1..4),
-        prop::collection::vec(pick(&BINARIES), 1..4),
-    )
-        .prop_map(|(endpoints, binaries)| {
-            let binaries: Vec<String> = binaries
-                .iter()
-                .map(|path| format!("{{path: '{path}'}}"))
-                .collect();
-            format!(
-                "{{endpoints: [{}], binaries: [{}]}}",
-                endpoints.join(", "),
-                binaries.join(", ")
-            )
-        });
-    prop::collection::vec(policy, 1..4).prop_map(|policies| {
-        let policies: Vec<String> = policies
-            .iter()
-            .enumerate()
-            .map(|(at, policy)| format!("  p{at}: {policy}\n"))
-            .collect();
-        format!("version: 1\nnetwork_policies:\n{}", policies.concat())
-    })
+    drawn::document(endpoint, &BINARIES, 1..4, 1..4)
 }
 
 /// Takes every entry out that is said to do nothing.
