@@ -12,10 +12,11 @@ mod rules;
 mod splice;
 mod time;
 
-use std::error::Error;
-use std::io::Write;
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use dataplane::RulesError;
 use time::{Case, Effort};
 
 /// Counts, and otherwise is the allocator of the product.
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
+fn run(args: &[String]) -> Result<(), Failed> {
     let is_quick = args.iter().any(|arg| arg == "--quick")
         || std::env::var_os("RINGFENCE_BENCH_QUICK").is_some();
     let effort = if is_quick {
@@ -54,7 +55,7 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     };
     let names: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     time::pin()?;
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     writeln!(out, "{}", time::COLUMNS)?;
     for case in heads::cases()
         .into_iter()
@@ -68,4 +69,33 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Why nothing more is measured.
+enum Failed {
+    /// The core cannot be had, or nobody reads the results.
+    Io(io::Error),
+    /// The process that evaluates rules does not run.
+    Rules(RulesError),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Failed::Io(error)
+    }
+}
+
+impl From<RulesError> for Failed {
+    fn from(error: RulesError) -> Self {
+        Failed::Rules(error)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Io(error) => error.fmt(f),
+            Failed::Rules(error) => error.fmt(f),
+        }
+    }
 }

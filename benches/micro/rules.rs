@@ -2,33 +2,32 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::error::Error;
 use std::hint::black_box;
 
-use dataplane::{Evaluators, Limits};
+use dataplane::{Evaluators, Limits, RulesError};
 use policy::custom::{self, Rules, Ruling, question};
 use policy::{Caller, Decision, Policy, PolicyDocument};
 use wire::Authority;
 
 use crate::time::Case;
 
-pub(crate) fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
-    let short = rules(SHORT, &PolicyDocument::empty())?;
+pub(crate) fn cases() -> Result<Vec<Case>, RulesError> {
+    let short = rules(SHORT, &PolicyDocument::empty());
     let policy = Policy::compile(PolicyDocument::empty()).with_rules(short.clone());
     let mut cases = vec![known(policy, &short)?];
     cases.push(asked("rules: asked, ten lines", &short)?);
     let denied = |bomb: &str| rules(&format!("{SHORT}{bomb}"), &PolicyDocument::empty());
-    cases.push(asked("rules: killed for time, next asked", &denied(SLOW)?)?);
-    cases.push(asked("rules: refused memory, next asked", &denied(LARGE)?)?);
+    cases.push(asked("rules: killed for time, next asked", &denied(SLOW))?);
+    cases.push(asked("rules: refused memory, next asked", &denied(LARGE))?);
     let name = "rules: asked, the built-in module over 10 policies";
-    cases.push(asked(name, &rules(policy::rego::RULES, &document(10)?)?)?);
+    cases.push(asked(name, &rules(policy::rego::RULES, &document(10)))?);
     Ok(cases)
 }
 
 /// Writing the question, finding its answer among a thousand, and making the decision of it: what a second identical
 /// question costs a worker.
-fn known(policy: Policy, rules: &Rules) -> Result<Case, Box<dyn Error>> {
-    let (caller, target) = (caller(), target()?);
+fn known(policy: Policy, rules: &Rules) -> Result<Case, RulesError> {
+    let (caller, target) = (caller(), target());
     let mut asked = Vec::new();
     question::connect(&mut asked, &caller, &target);
     let ruling = evaluators().open(rules)?.ask(&asked);
@@ -51,10 +50,10 @@ fn known(policy: Policy, rules: &Rules) -> Result<Case, Box<dyn Error>> {
 }
 
 /// A question to the process and its answer back.
-fn asked(name: &'static str, rules: &Rules) -> Result<Case, Box<dyn Error>> {
+fn asked(name: &'static str, rules: &Rules) -> Result<Case, RulesError> {
     let mut prepared = evaluators().open(rules)?;
     let mut asked = Vec::new();
-    question::connect(&mut asked, &caller(), &target()?);
+    question::connect(&mut asked, &caller(), &target());
     Ok(Case::new(name, 0, move || {
         black_box(prepared.ask(&asked));
     }))
@@ -64,29 +63,29 @@ fn evaluators() -> Evaluators {
     Evaluators::new("/proc/self/exe".into(), &Limits::default())
 }
 
-fn rules(text: &str, document: &PolicyDocument) -> Result<Rules, Box<dyn Error>> {
-    Ok(Rules::new(text, "own.rego", &policy::rego::data(document))
-        .map_err(|problem| problem.to_string())?)
+fn rules(text: &str, document: &PolicyDocument) -> Rules {
+    Rules::new(text, "own.rego", &policy::rego::data(document))
+        .unwrap_or_else(|problem| unreachable!("{problem}"))
 }
 
-fn document(policies: u32) -> Result<PolicyDocument, Box<dyn Error>> {
+fn document(policies: u32) -> PolicyDocument {
     let mut text = "version: 1\nnetwork_policies:\n".to_owned();
     for index in 0..policies {
         text += &format!(
             "  p{index}: {{ endpoints: [{{ host: api{index}.example.com, port: 443 }}], binaries: [{{ path: /usr/bin/git }}, {{ path: \"/usr/lib/**\" }}] }}\n"
         );
     }
-    Ok(policy::parse(&text, "policy.yaml")
-        .map_err(|problems| problems.to_string())?
-        .document)
+    policy::parse(&text, "bench")
+        .unwrap_or_else(|problems| unreachable!("{problems}"))
+        .document
 }
 
 fn caller() -> Caller {
     Caller::from_paths("/usr/bin/git", &["/usr/bin/bash", "/usr/bin/python3.13"])
 }
 
-fn target() -> Result<Authority, Box<dyn Error>> {
-    Ok(wire::target::connect(b"api7.example.com:443").map_err(|error| error.to_string())?)
+fn target() -> Authority {
+    wire::target::connect(b"api7.example.com:443").expect("an authority")
 }
 
 const SHORT: &str = r#"package ringfence.sandbox
