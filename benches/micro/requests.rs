@@ -12,23 +12,26 @@ use crate::time::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (rules, names) in [(10, TEN), (100, HUNDRED), (1_000, THOUSAND)] {
+    for (rules, many) in [(10, "10"), (100, "100"), (1_000, "1,000")] {
         let document = document(rules);
         let policy = Arc::new(Policy::compile(document.clone()));
         let last = format!("/api/v1/kind{}/name/parts/7", rules - 1);
         let questions = [
-            (last.as_str(), None, true),
-            ("/api/v1/other/name/parts/7", None, false),
-            ("/o/r.git/info/refs", Some("service=git-upload-pack"), true),
+            ("hit the last", last.as_str(), None, true),
+            ("miss", "/api/v1/other/name/parts/7", None, false),
+            ("query", REFS, Some("service=git-upload-pack"), true),
             (
-                "/o/r.git/info/refs",
+                "query escaped",
+                REFS,
                 Some("service=git%2Dupload%2Dpack"),
                 true,
             ),
         ];
-        for (name, (path, query, allowed)) in names.iter().zip(questions) {
-            cases.push(by_table(name[0], &policy, path, query, allowed));
-            cases.push(by_rules(name[1], &document, path, query, allowed));
+        for (what, path, query, allowed) in questions {
+            let name = format!("request: {many} rules, {what}");
+            let rego = format!("{name}, Rego");
+            cases.push(by_table(name, &policy, path, query, allowed));
+            cases.push(by_rules(rego, &document, path, query, allowed));
         }
     }
     for (name, path) in [
@@ -49,7 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn by_table(
-    name: &'static str,
+    name: String,
     policy: &Arc<Policy>,
     path: &str,
     query: Option<&'static str>,
@@ -70,7 +73,7 @@ fn by_table(
 }
 
 fn by_rules(
-    name: &'static str,
+    name: String,
     document: &PolicyDocument,
     path: &str,
     query: Option<&'static str>,
@@ -117,50 +120,4 @@ fn target() -> Authority {
     wire::target::connect(b"api.example.com:443").expect("an authority")
 }
 
-type Names = [[&'static str; 2]; 4];
-
-const TEN: Names = [
-    [
-        "request: 10 rules, hit the last",
-        "request: 10 rules, hit the last, Rego",
-    ],
-    ["request: 10 rules, miss", "request: 10 rules, miss, Rego"],
-    ["request: 10 rules, query", "request: 10 rules, query, Rego"],
-    [
-        "request: 10 rules, query escaped",
-        "request: 10 rules, query escaped, Rego",
-    ],
-];
-const HUNDRED: Names = [
-    [
-        "request: 100 rules, hit the last",
-        "request: 100 rules, hit the last, Rego",
-    ],
-    ["request: 100 rules, miss", "request: 100 rules, miss, Rego"],
-    [
-        "request: 100 rules, query",
-        "request: 100 rules, query, Rego",
-    ],
-    [
-        "request: 100 rules, query escaped",
-        "request: 100 rules, query escaped, Rego",
-    ],
-];
-const THOUSAND: Names = [
-    [
-        "request: 1,000 rules, hit the last",
-        "request: 1,000 rules, hit the last, Rego",
-    ],
-    [
-        "request: 1,000 rules, miss",
-        "request: 1,000 rules, miss, Rego",
-    ],
-    [
-        "request: 1,000 rules, query",
-        "request: 1,000 rules, query, Rego",
-    ],
-    [
-        "request: 1,000 rules, query escaped",
-        "request: 1,000 rules, query escaped, Rego",
-    ],
-];
+const REFS: &str = "/o/r.git/info/refs";

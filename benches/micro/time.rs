@@ -10,16 +10,16 @@ use crate::allocations;
 
 /// One thing that is measured.
 pub(crate) struct Case {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// What a call works through; 0 where bytes are no measure.
     pub(crate) bytes: usize,
     pub(crate) call: Box<dyn FnMut()>,
 }
 
 impl Case {
-    pub(crate) fn new(name: &'static str, bytes: usize, call: impl FnMut() + 'static) -> Case {
+    pub(crate) fn new(name: impl Into<String>, bytes: usize, call: impl FnMut() + 'static) -> Case {
         Case {
-            name,
+            name: name.into(),
             bytes,
             call: Box::new(call),
         }
@@ -83,7 +83,7 @@ fn calls_in(time: Duration, call: &mut dyn FnMut()) -> u64 {
 
 /// What was measured.
 pub(crate) struct Line {
-    name: &'static str,
+    name: String,
     bytes: usize,
     median: f64,
     fast: f64,

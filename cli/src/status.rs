@@ -13,20 +13,14 @@ use std::process::ExitCode;
 pub(crate) use board::{Board, Facts, LandlockFacts, PolicyFacts, Refused, RouteFacts};
 
 use crate::args::Output;
-use crate::print::{self, FAILED};
+use crate::print;
 
 /// Prints the running sandboxes, oldest first.
 pub(crate) fn status(output: Output) -> ExitCode {
     let running = board::running();
     match output {
         Output::Table => print::data(table(&running).trim_end()),
-        Output::Json => {
-            let all = serde_json::json!({ "sandboxes": running });
-            match serde_json::to_string_pretty(&all) {
-                Ok(json) => print::data(json),
-                Err(error) => return print::fail(FAILED, error),
-            }
-        }
+        Output::Json => print::json(&serde_json::json!({ "sandboxes": running })),
     }
     ExitCode::SUCCESS
 }
