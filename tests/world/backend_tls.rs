@@ -76,7 +76,7 @@ fn a_backend_that_never_completes_its_handshake_is_502_in_time() {
                 "https://model.test:8443/v1",
                 "allow_private_endpoint: true",
             ))
-            .limit(|limits| limits.handshake_time = Duration::from_millis(400))
+            .limit(|limits| limits.handshake_time = Duration::from_secs(2))
             .open();
         let listener = Upstream::bind("10.99.0.80:8443");
         let mut client = world.inside();

@@ -18,9 +18,9 @@ pub(crate) fn quick() -> World {
     Setup::new()
         .allow_port(7000)
         .limit(|limits| {
-            limits.head_time = Duration::from_millis(500);
-            limits.keep_alive_time = Duration::from_millis(700);
-            limits.body_idle_time = Duration::from_millis(500);
+            limits.head_time = Duration::from_millis(1_500);
+            limits.keep_alive_time = Duration::from_secs(2);
+            limits.body_idle_time = Duration::from_millis(1_500);
         })
         .backend("")
         .open()

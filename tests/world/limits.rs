@@ -251,7 +251,7 @@ fn a_slow_reader_pauses_the_backend_within_bounded_memory() {
 #[test]
 fn a_reader_that_takes_nothing_for_the_idle_time_is_left() {
     play(|_| {
-        let world = Setup::new().backend("deadlines: {idle: 500ms}").open();
+        let world = Setup::new().backend("deadlines: {idle: 2s}").open();
         let backend = Upstream::backend();
         let mut client = world.inside();
         client

@@ -94,7 +94,7 @@ fn a_kept_alive_connection_is_closed_without_an_answer_when_it_stays_idle() {
         reply(&mut call, "200 OK", "{}");
         assert_eq!(answer(&mut client).status(), 200);
         assert_eq!(drain(&mut client.stream), (Vec::new(), Ending::Clean));
-        assert!(since.elapsed() >= Duration::from_millis(700));
+        assert!(since.elapsed() >= Duration::from_secs(2));
         let ended = world.end();
         assert_eq!(ended.of("REFUSED").len(), 0, "{:?}", ended.outline());
         assert_eq!(ended.of("INFERENCE").len(), 1);

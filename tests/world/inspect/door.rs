@@ -242,8 +242,8 @@ fn a_client_that_does_not_go_on_after_the_200_is_closed_in_time() {
     play(|_| {
         let world = setup(Way::Tls, RULES)
             .limit(|limits| {
-                limits.head_time = Duration::from_millis(400);
-                limits.handshake_time = Duration::from_millis(400);
+                limits.head_time = Duration::from_millis(1_500);
+                limits.handshake_time = Duration::from_millis(1_500);
             })
             .open();
         let _upstream = Upstream::bind(PEER);
