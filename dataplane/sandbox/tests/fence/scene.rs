@@ -51,6 +51,8 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new(starter: Starter) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Whoever runs the tests may keep more to themselves than a person plays along with.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let name = format!(
             "ringfence-scene-{}-{}",
             std::process::id(),
