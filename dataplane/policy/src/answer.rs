@@ -276,6 +276,12 @@ fn connection_stage(denial: &Denial) -> Stage {
 }
 
 impl Answer {
+    /// Whether requests on the connection are judged one by one.
+    pub fn is_inspected(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|connection| connection.inspection.is_some())
+    }
+
     fn deny(failed: Stage, denial: Denial, connection: Option<Connection>) -> Answer {
         Answer {
             outcome: Outcome::Deny,

@@ -8,7 +8,9 @@
 mod agree;
 mod fix;
 mod near;
+mod placed;
 mod print;
+mod request;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -150,10 +152,6 @@ pub fn explain(
 /// What the gate answers where an operator's own rules judge ([`crate::custom::answer`]). Such rules are asked and not
 /// taken apart, so there is no entry that nearly matched; their own `deny_reason` says why.
 pub fn explain_rules(answer: &Answer, question: &Question, file: &str) -> Explanation {
-    let inspected = answer
-        .connection
-        .as_ref()
-        .is_some_and(|connection| connection.inspection.is_some());
     let check = |check, outcome, detail| Check {
         check,
         outcome,
@@ -180,24 +178,7 @@ pub fn explain_rules(answer: &Answer, question: &Question, file: &str) -> Explan
             answer.reason.clone(),
         )),
     }
-    let judged = |addr: &IpAddr| Judged {
-        address: *addr,
-        class: class_name(Site::default().classify(*addr)),
-    };
-    let addresses = question.addresses.as_deref().unwrap_or_default();
-    Explanation {
-        verdict: answer.outcome,
-        policy: answer.policy.clone(),
-        code: answer.code.map(wire::Code::as_str),
-        reason: (!answer.reason.is_empty()).then(|| answer.reason.clone()),
-        inspected,
-        checks,
-        matched: None,
-        near: Vec::new(),
-        remedy: None,
-        addresses: addresses.iter().map(judged).collect(),
-        trace: None,
-    }
+    Explanation::of(answer, question, checks)
 }
 
 /// The same, with table and rules already made.
@@ -210,28 +191,38 @@ pub(crate) fn explain_by(
 ) -> Result<Explanation, ExplainError> {
     let answer = answer(policy, question);
     agree(reference, question, &answer)?;
-    let judged = |addr: &IpAddr| Judged {
-        address: *addr,
-        class: class_name(Site::default().classify(*addr)),
-    };
-    let inspected = |answer: &Answer| {
-        let connection = answer.connection.as_ref();
-        connection.is_some_and(|connection| connection.inspection.is_some())
-    };
-    let addresses = question.addresses.as_deref().unwrap_or_default();
+    let checks = checks(loaded, question, &answer);
     Ok(Explanation {
-        verdict: answer.outcome,
-        policy: answer.policy.clone(),
-        code: answer.code.map(wire::Code::as_str),
-        reason: (!answer.reason.is_empty()).then(|| answer.reason.clone()),
-        inspected: inspected(&answer),
-        checks: checks(loaded, question, &answer),
         matched: near::matched(loaded, question, &answer),
         near: near::near(loaded, question, &answer),
         remedy: fix::remedy(loaded, question, &answer),
-        addresses: addresses.iter().map(judged).collect(),
         trace: (trace == Trace::Shown).then(|| traced(reference)),
+        ..Explanation::of(&answer, question, checks)
     })
+}
+
+impl Explanation {
+    /// What can be said without looking into a document.
+    fn of(answer: &Answer, question: &Question, checks: Vec<Check>) -> Explanation {
+        let judged = |addr: &IpAddr| Judged {
+            address: *addr,
+            class: class_name(Site::default().classify(*addr)),
+        };
+        let addresses = question.addresses.as_deref().unwrap_or_default();
+        Explanation {
+            verdict: answer.outcome,
+            policy: answer.policy.clone(),
+            code: answer.code.map(wire::Code::as_str),
+            reason: (!answer.reason.is_empty()).then(|| answer.reason.clone()),
+            inspected: answer.is_inspected(),
+            checks,
+            matched: None,
+            near: Vec::new(),
+            remedy: None,
+            addresses: addresses.iter().map(judged).collect(),
+            trace: None,
+        }
+    }
 }
 
 /// Every check up to the one that failed.
@@ -271,11 +262,7 @@ fn stages(question: &Question, answer: &Answer) -> Vec<Stage> {
     if question.target.host.is_inference() {
         return vec![Stage::Inference, Stage::InferenceBinaries];
     }
-    let inspected = answer
-        .connection
-        .as_ref()
-        .is_some_and(|connection| connection.inspection.is_some());
-    let judged = inspected && question.request.is_some();
+    let judged = answer.is_inspected() && question.request.is_some();
     let quiet = |stage: Stage| answer.failed == Some(stage);
     let mut stages = vec![Stage::NetworkPolicies, Stage::Endpoint, Stage::Binary];
     let request = [

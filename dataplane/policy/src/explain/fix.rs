@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 use wire::Slashes;
 
-use super::near::{self, Judged, Placed};
+use super::placed::{self, Placed};
+use super::request::Request;
 use crate::address::{Class, classify};
 use crate::answer::{Answer, Entry, Question, Stage};
 use crate::decision::REQUEST_NOT_ALLOWED;
@@ -120,8 +121,8 @@ fn binary(loaded: &Loaded, question: &Question, answer: &Answer) -> Option<Fix> 
 
 /// A rule for exactly this method and path, in the endpoint that speaks of it.
 fn request(loaded: &Loaded, question: &Question, answer: &Answer) -> Option<Fix> {
-    let request = Judged::of(question)?;
-    let covering = near::matching(loaded, question, answer)
+    let request = Request::of(question)?;
+    let covering = placed::matching(loaded, question, answer)
         .into_iter()
         .find_map(|placed| {
             let inspection = placed.endpoint.inspection.as_ref()?;
@@ -214,7 +215,7 @@ fn addresses(loaded: &Loaded, question: &Question, answer: &Answer) -> Option<Fi
     if addresses.iter().any(|addr| classify(*addr).is_blocked()) {
         return None;
     }
-    let placed = near::admitting(loaded, question, answer)
+    let placed = placed::admitting(loaded, question, answer)
         .into_iter()
         .next()?;
     let mut entries: Vec<String> = known(placed.endpoint);

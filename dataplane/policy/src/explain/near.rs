@@ -3,183 +3,15 @@
 //! Apart from `words` because these point at entries of the document, with their lines. Invariant:
 //! what is said of an entry is true of it; which entries are near is a matter of taste.
 
-use wire::CanonicalPath;
-
+use super::placed::{Placed, admitting, all, matching};
+use super::request::{Request, allows, preset, shown};
 use super::words::{self, reaches};
 use super::{Matched, Near};
 use crate::answer::{Answer, Outcome, Question, Stage};
-use crate::document::{Access, Endpoint, Grant, Inspection, NetworkPolicy, Rule};
+use crate::document::Grant;
 use crate::lint::policy_path;
-use crate::pattern::{Glob, HostPattern};
-use crate::request::{Matcher, Query};
+use crate::pattern::HostPattern;
 use crate::source::Loaded;
-
-/// An endpoint and where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Placed<'d> {
-    pub(super) key: &'d str,
-    pub(super) policy: &'d NetworkPolicy,
-    pub(super) index: usize,
-    pub(super) endpoint: &'d Endpoint,
-}
-
-impl Placed<'_> {
-    pub(super) fn path(&self) -> String {
-        format!("{}.endpoints[{}]", policy_path(self.key), self.index)
-    }
-
-    fn near(&self, loaded: &Loaded, path: String, missing: String) -> Near {
-        Near {
-            policy: self.key.to_owned(),
-            line: loaded.places.line(&path),
-            path,
-            missing,
-        }
-    }
-}
-
-/// Every endpoint, in the order of POL-6 as far as the keys go.
-pub(super) fn all(loaded: &Loaded) -> impl Iterator<Item = Placed<'_>> {
-    loaded
-        .document
-        .network_policies
-        .iter()
-        .flat_map(|(key, policy)| {
-            let endpoints = policy.endpoints.iter().enumerate();
-            endpoints.map(move |(index, endpoint)| Placed {
-                key,
-                policy,
-                index,
-                endpoint,
-            })
-        })
-}
-
-/// Endpoints that match host, port and caller, the decision's own policy first.
-pub(super) fn matching<'d>(
-    loaded: &'d Loaded,
-    question: &Question,
-    answer: &Answer,
-) -> Vec<Placed<'d>> {
-    let mut matching: Vec<Placed<'_>> = all(loaded)
-        .filter(|placed| reaches(placed.endpoint, &question.target))
-        .filter(|placed| words::listed(placed.policy, question).is_some())
-        .collect();
-    matching.sort_by_key(|placed| Some(placed.key) != answer.policy.as_deref());
-    matching
-}
-
-/// Of those, the endpoints that let the request through, whose addresses count for it (TR-078): the
-/// ones that allow it, or when nothing does, the ones that speak of it.
-pub(super) fn admitting<'d>(
-    loaded: &'d Loaded,
-    question: &Question,
-    answer: &Answer,
-) -> Vec<Placed<'d>> {
-    let matching = matching(loaded, question, answer);
-    let inspected = matching
-        .iter()
-        .any(|placed| placed.endpoint.inspection.is_some());
-    let Some(request) = Judged::of(question).filter(|_| inspected) else {
-        return matching;
-    };
-    let allows = |placed: &Placed<'_>| match &placed.endpoint.inspection {
-        None => true,
-        Some(inspection) => {
-            request.is_covered_by(inspection) && request.is_allowed_by(&inspection.grant)
-        }
-    };
-    let covers = |placed: &Placed<'_>| {
-        let inspection = placed.endpoint.inspection.as_ref();
-        inspection.is_none_or(|inspection| request.is_covered_by(inspection))
-    };
-    let allowing: Vec<Placed<'_>> = matching
-        .iter()
-        .copied()
-        .filter(|placed| allows(placed))
-        .collect();
-    if !allowing.is_empty() {
-        return allowing;
-    }
-    matching.into_iter().filter(covers).collect()
-}
-
-/// The request of a question, as rules see it.
-pub(super) struct Judged<'q> {
-    pub(super) method: &'q str,
-    pub(super) path: CanonicalPath,
-    query: Query<'q>,
-}
-
-impl<'q> Judged<'q> {
-    pub(super) fn of(question: &'q Question) -> Option<Judged<'q>> {
-        let line = question.request.as_ref()?;
-        Some(Judged {
-            method: &line.method,
-            path: CanonicalPath::parse(line.path.as_bytes()).ok()?,
-            query: Query::new(line.query.as_deref().map(str::as_bytes)),
-        })
-    }
-
-    pub(super) fn is_covered_by(&self, inspection: &Inspection) -> bool {
-        inspection.path.matches(self.path.as_bytes())
-    }
-
-    fn shown(&self) -> String {
-        format!(
-            "{} {}",
-            self.method,
-            String::from_utf8_lossy(self.path.as_bytes())
-        )
-    }
-
-    /// What of a rule does not match, in words.
-    fn differences(&self, rule: &Rule) -> Vec<String> {
-        let mut differences = Vec::new();
-        if !covers_method(&rule.method, self.method) {
-            differences.push(format!("the method is {}", self.method));
-        }
-        if !rule.path.matches(self.path.as_bytes()) {
-            let path = String::from_utf8_lossy(self.path.as_bytes());
-            differences.push(format!("the path is {path}"));
-        }
-        let unmet = rule
-            .query
-            .iter()
-            .filter(|(name, glob)| !self.query.satisfies(&[matcher(name, glob)]));
-        differences.extend(unmet.map(|(name, glob)| format!("the query has no {name}={glob}")));
-        differences
-    }
-
-    fn is_allowed_by(&self, grant: &Grant) -> bool {
-        match grant {
-            Grant::Access(access) => allows(*access, self.method),
-            Grant::Rules(rules) => rules.iter().any(|rule| self.differences(rule).is_empty()),
-        }
-    }
-
-    /// Whether a deny rule matches: one value of each name is enough.
-    fn is_denied_by(&self, rule: &Rule) -> bool {
-        covers_method(&rule.method, self.method)
-            && rule.path.matches(self.path.as_bytes())
-            && rule
-                .query
-                .iter()
-                .all(|(name, glob)| self.query.offends(&[matcher(name, glob)]))
-    }
-}
-
-fn matcher(name: &str, glob: &Glob) -> Matcher {
-    Matcher {
-        name: name.as_bytes().into(),
-        value: glob.clone(),
-    }
-}
-
-/// L7-10
-fn covers_method(rule: &str, method: &str) -> bool {
-    rule == "*" || rule == method || rule == "GET" && method == "HEAD"
-}
 
 /// The entry that decided.
 pub(super) fn matched(loaded: &Loaded, question: &Question, answer: &Answer) -> Option<Matched> {
@@ -192,7 +24,7 @@ pub(super) fn matched(loaded: &Loaded, question: &Question, answer: &Answer) -> 
     if answer.outcome == Outcome::Deny && answer.reason != crate::decision::DENY_RULE {
         return None;
     }
-    let request = Judged::of(question);
+    let request = Request::of(question);
     for placed in &matching {
         let at = placed.path();
         let Some((inspection, request)) = placed.endpoint.inspection.as_ref().zip(request.as_ref())
@@ -210,25 +42,21 @@ pub(super) fn matched(loaded: &Loaded, question: &Question, answer: &Answer) -> 
         if !request.is_covered_by(inspection) {
             continue;
         }
-        let denied = inspection
-            .deny_rules
-            .iter()
-            .position(|rule| request.is_denied_by(rule));
-        match (answer.outcome, denied, &inspection.grant) {
-            (Outcome::Deny, Some(index), _) => {
-                let rule = inspection.deny_rules.get(index)?;
+        match (
+            answer.outcome,
+            request.denied(inspection),
+            &inspection.grant,
+        ) {
+            (Outcome::Deny, Some((index, rule)), _) => {
                 return Some(point(format!("{at}.deny_rules[{index}]"), shown(rule)));
             }
             (Outcome::Allow, None, Grant::Access(access)) if allows(*access, request.method) => {
                 return Some(point(format!("{at}.access"), preset(*access)));
             }
             (Outcome::Allow, None, Grant::Rules(rules)) => {
-                let index = rules
-                    .iter()
-                    .position(|rule| request.differences(rule).is_empty());
-                if let Some((index, rule)) =
-                    index.and_then(|index| Some((index, rules.get(index)?)))
-                {
+                let mut rules = rules.iter().enumerate();
+                let fits = rules.find(|(_, rule)| request.differences(rule).is_empty());
+                if let Some((index, rule)) = fits {
                     return Some(point(format!("{at}.rules[{index}].allow"), shown(rule)));
                 }
             }
@@ -354,7 +182,7 @@ fn binaries(loaded: &Loaded, question: &Question) -> Vec<Near> {
 }
 
 fn requests(loaded: &Loaded, question: &Question, answer: &Answer) -> Vec<Near> {
-    let Some(request) = Judged::of(question) else {
+    let Some(request) = Request::of(question) else {
         return Vec::new();
     };
     let asked = request.shown();
@@ -369,18 +197,10 @@ fn requests(loaded: &Loaded, question: &Question, answer: &Answer) -> Vec<Near> 
             near.push((3, placed.near(loaded, format!("{at}.path"), missing)));
             continue;
         }
-        if let Some(index) = inspection
-            .deny_rules
-            .iter()
-            .position(|rule| request.is_denied_by(rule))
-        {
-            let rule = inspection
-                .deny_rules
-                .get(index)
-                .map(shown)
-                .unwrap_or_default();
+        if let Some((index, rule)) = request.denied(inspection) {
             let missing = format!(
-                "endpoint {place} refuses {rule}, which {asked} is; a deny rule wins over every grant"
+                "endpoint {place} refuses {}, which {asked} is; a deny rule wins over every grant",
+                shown(rule)
             );
             near.push((
                 0,
@@ -452,37 +272,6 @@ fn addresses(loaded: &Loaded, question: &Question, answer: &Answer) -> Vec<Near>
         near.push(placed.near(loaded, path, missing));
     }
     near
-}
-
-/// `GET /repos/**`, with what it asks of the query.
-fn shown(rule: &Rule) -> String {
-    let query: Vec<String> = rule
-        .query
-        .iter()
-        .map(|(name, glob)| format!("{name}={glob}"))
-        .collect();
-    let behind = if query.is_empty() {
-        String::new()
-    } else {
-        format!("?{}", query.join("&"))
-    };
-    format!("{} {}{behind}", rule.method, rule.path)
-}
-
-fn allows(access: Access, method: &str) -> bool {
-    access
-        .methods()
-        .iter()
-        .any(|allowed| covers_method(allowed, method))
-}
-
-fn preset(access: Access) -> String {
-    match access {
-        Access::ReadOnly => "read-only (GET, HEAD, OPTIONS)",
-        Access::ReadWrite => "read-write (GET, HEAD, OPTIONS, POST, PUT, PATCH)",
-        Access::Full => "full (every method)",
-    }
-    .to_owned()
 }
 
 /// How many entries an explanation names.
