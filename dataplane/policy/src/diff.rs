@@ -197,48 +197,50 @@ impl Witness {
 
 /// Differences that say the same of several methods or targets, as one; the first witness stays.
 fn merged(differences: Vec<Difference>) -> Vec<Difference> {
-    let mut merged: Vec<Difference> = Vec::new();
-    for difference in differences {
-        let same_but = |known: &&mut Difference, methods: bool| {
-            let base = known.change == difference.change
-                && known.subject == difference.subject
-                && known.programs == difference.programs
-                && known.what == difference.what
-                && (&known.before, &known.after) == (&difference.before, &difference.after);
-            let targets = known.targets == difference.targets;
-            let same_methods = known.methods == difference.methods;
-            base && if methods { targets } else { same_methods }
-        };
-        if difference.witness.is_none() {
-            merged.push(difference);
-        } else if let Some(known) = merged.iter_mut().find(|known| same_but(known, true)) {
-            let new = |method: &String| !known.methods.contains(method);
-            let methods: Vec<String> = difference
-                .methods
-                .iter()
-                .filter(|method| new(method))
-                .cloned()
-                .collect();
-            known.methods.extend(methods);
-        } else {
-            merged.push(difference);
-        }
-    }
+    let by_target = joined(
+        differences,
+        |known, new| known.targets == new.targets,
+        |known, new| {
+            for method in new.methods {
+                if !known.methods.contains(&method) {
+                    known.methods.push(method);
+                }
+            }
+        },
+    );
+    joined(
+        by_target,
+        |known, new| known.methods == new.methods,
+        |known, new| known.targets.extend(new.targets),
+    )
+}
+
+/// Joins differences that say the same into the first of them, where `alike` holds as well.
+fn joined(
+    differences: Vec<Difference>,
+    alike: impl Fn(&Difference, &Difference) -> bool,
+    join: impl Fn(&mut Difference, Difference),
+) -> Vec<Difference> {
     let mut joined: Vec<Difference> = Vec::new();
-    for difference in merged {
-        let same = |known: &&mut Difference| {
-            difference.witness.is_some()
-                && known.witness.is_some()
-                && (known.change, known.subject) == (difference.change, difference.subject)
-                && known.programs == difference.programs
-                && known.methods == difference.methods
-                && known.what == difference.what
-                && (&known.before, &known.after) == (&difference.before, &difference.after)
-        };
+    for difference in differences {
+        let same =
+            |known: &&mut Difference| known.says_as(&difference) && alike(known, &difference);
         match joined.iter_mut().find(same) {
-            Some(known) => known.targets.extend(difference.targets),
+            Some(known) => join(known, difference),
             None => joined.push(difference),
         }
     }
     joined
+}
+
+impl Difference {
+    /// Whether both say the same of the network, wherever it is about. Fields of the policy stand for themselves.
+    fn says_as(&self, other: &Difference) -> bool {
+        self.witness.is_some()
+            && other.witness.is_some()
+            && (self.change, self.subject) == (other.change, other.subject)
+            && self.programs == other.programs
+            && self.what == other.what
+            && (&self.before, &self.after) == (&other.before, &other.after)
+    }
 }

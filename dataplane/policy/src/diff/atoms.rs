@@ -128,7 +128,7 @@ pub(super) fn hosts(endpoints: &[&Endpoint], port: Port) -> Vec<Piece<Host>> {
     pieces
 }
 
-/// Endpoints of a document with the index of their policy.
+/// The endpoints of a document.
 pub(super) fn endpoints(document: &PolicyDocument) -> impl Iterator<Item = &Endpoint> {
     document
         .network_policies
@@ -148,7 +148,7 @@ pub(super) fn addresses(blocks: &[&Block]) -> Vec<Piece<IpAddr>> {
         let holding = blocks.iter().filter(|block| block.contains(addr));
         match holding.max_by_key(|block| block.len_bits()) {
             Some(block) => block.to_string(),
-            None => "other addresses".to_owned(),
+            None => "public addresses".to_owned(),
         }
     };
     let addresses = starts.into_keys();

@@ -212,10 +212,6 @@ fn addresses(spot: &Spot<'_>, found: &mut Vec<Difference>) {
             continue;
         };
         let change = proof.change();
-        let label = match (change, &*label) {
-            (_, "other addresses") => "public addresses".to_owned(),
-            _ => label,
-        };
         if !named.contains(&(change, label.clone())) {
             named.push((change, label.clone()));
             let what = Some(label);
