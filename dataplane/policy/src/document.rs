@@ -220,6 +220,11 @@ impl Access {
     }
 }
 
+/// Whether a method that is written down stands for `method`: `*` for all, and GET for HEAD (L7-10).
+pub(crate) fn covers_method(written: &str, method: &str) -> bool {
+    written == "*" || written == method || written == "GET" && method == "HEAD"
+}
+
 /// One request rule (L7-10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rule {

@@ -28,7 +28,7 @@ impl Evaluator {
     /// Prepares the engine.
     ///
     /// # Errors
-    /// As [`Rules::compile`].
+    /// As [`Rules::check`], as far as the engine tells at once.
     pub fn new(rules: &Rules) -> Result<Evaluator, Problem> {
         let mut engine = Engine::new();
         let fault = |error: &dyn std::fmt::Display| located(rules.file(), &error.to_string());

@@ -5,7 +5,7 @@
 use wire::CanonicalPath;
 
 use crate::answer::Question;
-use crate::document::{Access, Grant, Inspection, Rule};
+use crate::document::{Access, Grant, Inspection, Rule, covers_method};
 use crate::pattern::Glob;
 use crate::request::{Matcher, Query};
 
@@ -85,11 +85,6 @@ fn matcher(name: &str, glob: &Glob) -> Matcher {
         name: name.as_bytes().into(),
         value: glob.clone(),
     }
-}
-
-/// L7-10
-fn covers_method(rule: &str, method: &str) -> bool {
-    rule == "*" || rule == method || rule == "GET" && method == "HEAD"
 }
 
 /// `GET /repos/**`, with what it asks of the query.

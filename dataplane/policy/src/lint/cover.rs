@@ -6,7 +6,7 @@
 use wire::Slashes;
 
 use crate::address::{AllowedIps, Block};
-use crate::document::{Binary, Destination, Rule};
+use crate::document::{Binary, Destination, Rule, covers_method};
 use crate::pattern::{Glob, HostPattern};
 use crate::witness::{self, Domain};
 
@@ -80,7 +80,7 @@ pub(super) fn matches_every_program(glob: &Glob) -> bool {
 pub(super) fn rule(outer: &[&Rule], inner: &Rule, within: &Glob) -> bool {
     let paths: Vec<&Glob> = outer
         .iter()
-        .filter(|outer| method(&outer.method, &inner.method) && query(outer, inner))
+        .filter(|outer| covers_method(&outer.method, &inner.method) && query(outer, inner))
         .map(|outer| &outer.path)
         .collect();
     !paths.is_empty()
@@ -89,11 +89,6 @@ pub(super) fn rule(outer: &[&Rule], inner: &Rule, within: &Glob) -> bool {
             &[&inner.path, within],
             &paths,
         )
-}
-
-/// L7-10: `*` is every method, and GET covers HEAD.
-fn method(outer: &str, inner: &str) -> bool {
-    outer == "*" || outer == inner || outer == "GET" && inner == "HEAD"
 }
 
 /// What `inner` asks of a query includes all that `outer` asks.
