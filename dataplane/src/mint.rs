@@ -1,7 +1,7 @@
-//! The certificate authority of one start, and the leaf for `inference.local`.
+//! The certificate authority of one start, and the leaves it signs.
 //!
-//! Both are made at boot, off the workers. The authority's key stays in this process; a sandbox gets
-//! the certificate only (TLS-1, TLS-2).
+//! It and the leaf for `inference.local` are made at boot, other leaves on helper threads (`leaf`): never on a worker.
+//! The authority's key stays in this process; a sandbox gets the certificate only (TLS-1, TLS-2).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -160,7 +160,7 @@ impl std::fmt::Display for MintError {
     }
 }
 
-/// Serves the one leaf. The server name was checked before the session began (`inference::door`).
+/// Serves the one leaf. The server name was checked before the session began ([`crate::client::read_hello`]).
 #[derive(Debug)]
 struct OneLeaf(Arc<CertifiedKey>);
 

@@ -85,7 +85,7 @@ pub(crate) struct Sandbox {
     pub(crate) id: SandboxId,
     /// The id as records show it.
     pub(crate) id_text: Text,
-    /// Ends TLS for `inference.local`; absent when there is no authority.
+    /// Ends TLS: with the leaf of `inference.local`, or that of an inspected host. Absent when there is no authority.
     pub(crate) server_config: Option<Arc<ServerConfig>>,
     /// Finds out who calls.
     pub(crate) callers: Callers,
