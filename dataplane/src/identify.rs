@@ -1,6 +1,7 @@
 //! Who calls: known at accept where connect(2) is observed, looked for by a helper thread where it is not.
 
 mod call;
+mod descriptors;
 mod diag;
 mod exe;
 mod filed;

@@ -21,9 +21,10 @@ use std::sync::PoisonError;
 
 use policy::{Caller, Executable, IdentityError};
 
+use super::descriptors::{Look, Met};
 use super::diag::Diag;
 use super::exe::Executables;
-use super::process::{self, Look, Met, Process, Program, ReadError};
+use super::process::{self, Process, Program, ReadError};
 use hints::{Hint, Hints};
 
 #[expect(

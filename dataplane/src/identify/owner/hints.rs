@@ -8,7 +8,7 @@
 
 use std::sync::PoisonError;
 
-use super::super::process::Met;
+use super::super::descriptors::Met;
 
 #[expect(
     clippy::disallowed_types,

@@ -1,23 +1,15 @@
-//! Reading processes: this one, and its threads.
+//! Reading processes, first of all this one.
 
 use super::*;
-use rustix::fs::{CWD, open, readlinkat};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
-use std::os::fd::AsRawFd;
+use rustix::fs::open;
 use std::os::unix::ffi::OsStrExt;
 
-fn proc() -> OwnedFd {
+pub(in crate::identify) fn proc() -> OwnedFd {
     open(c"/proc", OFlags::RDONLY | DIRECTORY, Mode::empty()).unwrap()
 }
 
-fn this() -> Process {
+pub(in crate::identify) fn this() -> Process {
     Process::read(proc().as_fd(), std::process::id()).unwrap()
-}
-
-fn link_of(socket: &impl AsRawFd) -> Vec<u8> {
-    // Why by thread: the socket may be in this thread's own table.
-    let path = format!("/proc/thread-self/fd/{}", socket.as_raw_fd());
-    readlinkat(CWD, path, Vec::new()).unwrap().into_bytes()
 }
 
 /// IDN-1
@@ -64,44 +56,6 @@ fn a_process_name_with_parentheses_does_not_shift_the_fields() {
     ] {
         assert!(parse_state(broken.as_bytes()).is_none(), "{broken:?}");
     }
-}
-
-/// IDN-3: a holder is a holder by any of its threads, also one with a descriptor table of its own.
-#[test]
-fn a_socket_in_the_table_of_one_thread_is_held_by_the_process() {
-    let mut look = Look::at_most(1 << 20);
-    let common = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert_eq!(this().holds(&link_of(&common), &mut look), Ok(true));
-    std::thread::spawn(|| {
-        // SAFETY: the thread uses no descriptor that another one closes: it opens its own after the split, and ends.
-        unsafe { unshare_unsafe(UnshareFlags::FILES) }.unwrap();
-        let own = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let process = Process::read(proc().as_fd(), std::process::id()).unwrap();
-        let link = link_of(&own);
-        assert_eq!(
-            holds(
-                process.directory.as_fd(),
-                c"fd",
-                &link,
-                &mut Look::at_most(1 << 20)
-            ),
-            Ok(false),
-            "not in the first table"
-        );
-        assert_eq!(process.holds(&link, &mut Look::at_most(1 << 20)), Ok(true));
-    })
-    .join()
-    .unwrap();
-    assert_eq!(this().holds(b"socket:[1]", &mut look), Ok(false));
-}
-
-/// SECURITY 29: a table that is too long to look through is not an empty one.
-#[test]
-fn a_spent_budget_is_not_the_answer_no() {
-    assert_eq!(
-        this().holds(b"socket:[1]", &mut Look::at_most(1)),
-        Err(ReadError::Hidden)
-    );
 }
 
 /// IDN-6
