@@ -19,6 +19,14 @@ pub(crate) enum InputError {
     File(String),
 }
 
+impl InputError {
+    fn why(self) -> String {
+        match self {
+            InputError::Usage(why) | InputError::File(why) => why,
+        }
+    }
+}
+
 /// The policy of a run (POL-9).
 pub(crate) fn policy(args: &RunArgs) -> Result<PolicyDocument, InputError> {
     let Some(path) = &args.policy else {
@@ -94,11 +102,8 @@ pub(crate) struct Again {
 
 /// Reads the files of a running sandbox again. Unlike at the start nothing stands in for a file that is broken.
 pub(crate) fn again(args: &RunArgs, files: &Files) -> Result<Again, String> {
-    let routes = files.routes().is_some().then(|| match routes(args) {
-        Ok(routes) => Ok(routes),
-        Err(InputError::Usage(why) | InputError::File(why)) => Err(why),
-    });
-    let routes = routes.transpose();
+    let routes = files.routes().is_some().then(|| routes(args));
+    let routes = routes.transpose().map_err(InputError::why);
     // Both are read before either is given up: all errors are told together.
     let ((written, warnings), routes) = match (written_again(args, files), routes) {
         (Ok(loaded), Ok(routes)) => (loaded, routes),
@@ -107,19 +112,11 @@ pub(crate) fn again(args: &RunArgs, files: &Files) -> Result<Again, String> {
     };
     let mut document = written.clone();
     document.complete();
-    let rules = match rules(args, &document) {
-        Ok(rules) => rules,
-        Err(InputError::Usage(why) | InputError::File(why)) => return Err(why),
-    };
-    let compiled = compile(document);
-    let policy = match rules {
-        Some(rules) => compiled.with_rules(rules),
-        None => compiled,
-    };
+    let rules = rules(args, &document).map_err(InputError::why)?;
     Ok(Again {
         written,
         warnings,
-        policy,
+        policy: compile(document, rules),
         routes,
     })
 }
@@ -245,14 +242,7 @@ pub(crate) fn load_policy(path: &Path) -> Result<Loaded, String> {
 
 /// Reads and checks a policy file, for verbs that look at each finding.
 pub(crate) fn read_policy(path: &Path) -> Result<Loaded, Problems> {
-    let file = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => policy::parse(&text, &file),
-        Err(error) => Err(Problems::whole_file(
-            &file,
-            &format!("cannot be read: {error}"),
-        )),
-    }
+    policy::parse(&read_text(path)?, &path.display().to_string())
 }
 
 /// The inference routes of a run; none without a flag.
@@ -302,9 +292,14 @@ fn link_target(path: &str) -> Option<Box<[u8]>> {
     (target != Path::new(path)).then(|| target.into_os_string().into_vec().into_boxed_slice())
 }
 
-/// Compiles; an exact binary pattern that is a symbolic link also stands for its target (IDN-8).
-pub(crate) fn compile(document: PolicyDocument) -> Policy {
-    Policy::compile_with_links(document, &link_target)
+/// Compiles; an exact binary pattern that is a symbolic link also stands for its target (IDN-8). Where there are rules,
+/// they judge the network.
+pub(crate) fn compile(document: PolicyDocument, rules: Option<Rules>) -> Policy {
+    let compiled = Policy::compile_with_links(document, &link_target);
+    match rules {
+        Some(rules) => compiled.with_rules(rules),
+        None => compiled,
+    }
 }
 
 /// Reads a text file.

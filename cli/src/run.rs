@@ -108,10 +108,7 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     // Before the first thread, so that no signal is lost between here and the wait.
     let signals = Signals::take().map_err(Stop::own)?;
 
-    let mut compiled = inputs::compile(document);
-    if let Some(rules) = rules {
-        compiled = compiled.with_rules(rules);
-    }
+    let compiled = inputs::compile(document, rules);
     let policies = HashMap::from([(sandbox_id.clone(), Arc::new(compiled))]);
     let data_plane = dataplane::start(dataplane::Config {
         limits: dataplane::Limits::default(),

@@ -78,8 +78,8 @@ fn by_rules(
     let prepared = RefCell::new(prepared);
     let file = rules.file().to_owned();
     let ask = |asked: &[u8]| prepared.borrow_mut().ask(asked);
-    let answer =
-        policy::custom::answer(&inputs::compile(document).with_rules(rules), question, ask);
+    let policy = inputs::compile(document, Some(rules));
+    let answer = policy::custom::answer(&policy, question, ask);
     Ok(policy::explain::explain_rules(&answer, question, &file))
 }
 
