@@ -177,7 +177,7 @@ fn javas_client_reaches_an_internal_service_and_nothing_public() {
         return;
     }
     let command = "proxy=${http_proxy#http://}; \
-         java -Dhttp.proxyHost=${proxy%:*} -Dhttp.proxyPort=${proxy#*:} /mnt/scripts/Client.java $1";
+         java -XX:-UsePerfData -Dhttp.proxyHost=${proxy%:*} -Dhttp.proxyPort=${proxy#*:} /mnt/scripts/Client.java $1";
     play_within(std::time::Duration::from_secs(300), |scene| {
         forwards(scene, command, 2)
     });
