@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat_raw, statat};
 use rustix::io::Errno;
 
-use super::process::{DIRECTORY, Process, ReadError, Walk, each_number};
+use super::process::{DIRECTORY, Process, ReadError, Walk, each_number, read_program};
 
 impl Process {
     /// Whether the descriptor `number` of the process is the socket. `false` says nothing of its other descriptors.
@@ -115,13 +115,20 @@ fn parsed(digits: &[u8]) -> Option<u32> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// Whether a process, or one thread of it, has the socket in its table.
 fn holds(
     process: BorrowedFd<'_>,
     table: &CStr,
     link: &[u8],
     look: &mut Look,
 ) -> Result<bool, ReadError> {
-    let table = openat(process, table, OFlags::RDONLY | DIRECTORY, Mode::empty())?;
+    let table = match openat(process, table, OFlags::RDONLY | DIRECTORY, Mode::empty()) {
+        Ok(table) => table,
+        // What ends gives its memory back first and its descriptors next, and from then on, also as a zombie, its table is
+        // shown to root alone. So it has nothing, or is about to: as if it had been asked a moment later.
+        Err(Errno::ACCESS) if matches!(read_program(process), Ok(None)) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
     let mut found = Ok(false);
     let mut beyond = 0;
     each_number(table.as_fd(), |descriptor| {

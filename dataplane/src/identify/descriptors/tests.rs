@@ -41,6 +41,23 @@ fn a_socket_in_the_table_of_one_thread_is_held_by_the_process() {
     assert_eq!(this().holds(b"socket:[1]", &mut look), Ok(false));
 }
 
+/// IDN-3: one that ended and was not waited for holds nothing, and is no reason to refuse others, though its table is shown
+/// to root alone.
+#[test]
+fn a_process_that_nobody_waited_for_holds_nothing() {
+    let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+    let zombie = loop {
+        let process = Process::read(proc().as_fd(), child.id()).unwrap();
+        if process.program().is_none() {
+            break process;
+        }
+        std::thread::yield_now();
+    };
+    let mut look = Look::at_most(1 << 20);
+    assert_eq!(zombie.holds(b"socket:[1]", &mut look), Ok(false));
+    child.wait().unwrap();
+}
+
 /// SECURITY 29: a table that is too long to look through is not an empty one.
 #[test]
 fn a_spent_budget_is_not_the_answer_no() {
