@@ -125,8 +125,11 @@ fn holds(
     let table = match openat(process, table, OFlags::RDONLY | DIRECTORY, Mode::empty()) {
         Ok(table) => table,
         // What ends gives its memory back first and its descriptors next, and from then on, also as a zombie, its table is
-        // shown to root alone. So it has nothing, or is about to: as if it had been asked a moment later.
-        Err(Errno::ACCESS) if matches!(read_program(process), Ok(None)) => return Ok(false),
+        // shown to root alone. So it has nothing, or is about to: as if it had been asked a moment later. By now somebody
+        // may have waited for it.
+        Err(Errno::ACCESS) if matches!(read_program(process), Ok(None) | Err(ReadError::Ended)) => {
+            return Ok(false);
+        }
         Err(error) => return Err(error.into()),
     };
     let mut found = Ok(false);
