@@ -32,11 +32,13 @@ fn two_hundred_completions_in_a_row_and_sixty_four_at_once_arrive_whole() {
             264,
             "one record an inference request (LOG-2)"
         );
-        assert!(
-            records
-                .iter()
-                .all(|record| record["end"] == "complete" && record["status"] == 200)
-        );
+        for record in &records {
+            assert_eq!(
+                (&record["end"], &record["status"]),
+                (&"complete".into(), &200.into()),
+                "{record}"
+            );
+        }
         // 264 requests over far fewer connections: the upstream pool works (RTE-9).
         assert!(
             server.connections() <= 80,

@@ -69,6 +69,7 @@ pub(super) async fn relay(
         mask: (is_masked(&head) && !head.is_content_coded()).then(Held::default),
         events: is_plain_stream(&head).then(EventScanner::new),
         meter: (!head.is_content_coded()).then(Meter::default),
+        told_whole: false,
         bytes: 0,
         first_byte: None,
         begun,
@@ -95,7 +96,10 @@ pub(super) async fn relay(
         first_byte: run.first_byte,
         bytes: run.bytes,
         usage: run.meter.as_ref().map(Meter::usage).unwrap_or_default(),
-        end,
+        end: match end {
+            End::ClientGone if run.told_whole => End::Complete,
+            End::ClientGone | End::Complete | End::Cut => end,
+        },
         after,
     }
 }
@@ -112,6 +116,8 @@ struct Run<'a> {
     /// Only for event streams without content coding.
     events: Option<EventScanner>,
     meter: Option<Meter>,
+    /// The client has a stream's last event: all but the end of the message around it.
+    told_whole: bool,
     bytes: u64,
     first_byte: Option<Duration>,
     begun: Instant,
@@ -215,6 +221,8 @@ impl Run<'_> {
             .arm(self.route.deadlines.idle, Ends::Connection);
         let sent = put.is_ok() && client.flush().await.is_ok();
         client.socket.alarm.rest();
+        let meter = self.meter.as_ref().filter(|_| self.events.is_some());
+        self.told_whole |= sent && meter.is_some_and(Meter::has_last_event);
         sent
     }
 

@@ -1,4 +1,5 @@
-//! Tokens read from an answer in passing (INF-25). Never delays or changes a byte.
+//! What is read from an answer in passing: tokens (INF-25), and whether a stream has told its last event. Never delays or
+//! changes a byte.
 //!
 //! The four member names that carry usage in the supported dialects are looked for in the text; the last
 //! value of each wins, which is what streams that report running totals need. A name inside a string
@@ -35,8 +36,10 @@ impl Meter {
         if !self.carry.is_empty() {
             // Only the seam is looked at twice: the carry and as much of the new bytes.
             let mut seam = std::mem::take(&mut self.carry);
+            let before = seam.len();
             seam.extend_from_slice(&bytes[..bytes.len().min(CARRY)]);
             self.scan(&seam);
+            seam.truncate(before);
             self.carry = seam;
         }
         self.scan(bytes);
@@ -48,6 +51,18 @@ impl Meter {
     /// What was reported.
     pub(crate) fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Whether an event stream's own last event is the last thing that came: `[DONE]`, or `message_stop`. Some clients
+    /// leave on it and do not wait for the end of the message around it.
+    pub(crate) fn has_last_event(&self) -> bool {
+        let event = self.carry.trim_ascii_end();
+        let is_whole = self.carry.len() >= event.len() + 2;
+        let last = [&b"data: [DONE]"[..], b"data:[DONE]"]
+            .iter()
+            .any(|done| event.ends_with(done))
+            || event.ends_with(b"}") && memchr::memmem::find(event, MESSAGE_STOP).is_some();
+        is_whole && last
     }
 
     fn scan(&mut self, text: &[u8]) {
@@ -84,6 +99,9 @@ fn number(text: &[u8]) -> Option<u64> {
 
 const SUFFIX: &[u8] = b"_tokens\":";
 
+/// Of Anthropic's last event; with its quotes, so that a text which speaks of it is not taken for it.
+const MESSAGE_STOP: &[u8] = b"\"message_stop\"";
+
 /// Longest member name, colon, and twenty digits.
 const CARRY: usize = 64;
 
@@ -108,6 +126,39 @@ mod tests {
                 let found = usage(&[&text[..split], &text[split..]]);
                 assert_eq!(found, Usage { input: Some(12), output: Some(345) }, "split {split}");
             }
+            let bytes: Vec<&[u8]> = text.chunks(1).collect();
+            assert_eq!(usage(&bytes), Usage { input: Some(12), output: Some(345) }, "byte by byte");
+        }
+    }
+
+    /// LOG-2: what ends a stream is seen wherever a read boundary falls, and only at the very end.
+    #[test]
+    fn the_last_event_is_known_once_it_is_whole() {
+        for text in [
+            "data: {\"x\":1}\n\ndata: [DONE]\n\n",
+            "data:[DONE]\r\n\r\n",
+            "event: message_stop\ndata: {\"type\": \"message_stop\"}\n\n",
+        ] {
+            for split in 0..text.len() {
+                let mut meter = Meter::default();
+                meter.push(&text.as_bytes()[..split]);
+                assert!(
+                    !meter.has_last_event() || text[split..].trim().is_empty(),
+                    "{text} {split}"
+                );
+                meter.push(&text.as_bytes()[split..]);
+                assert!(meter.has_last_event(), "{text} {split}");
+            }
+        }
+        for text in [
+            "data: [DONE]\n",
+            "data: [DONE]\n\ndata: {}\n\n",
+            "data: {\"content\":\"data: [DONE]\"}\n\n",
+            "data: {\"content\":\"\\\"message_stop\\\"\"}\n\n",
+        ] {
+            let mut meter = Meter::default();
+            meter.push(text.as_bytes());
+            assert!(!meter.has_last_event(), "{text}");
         }
     }
 
