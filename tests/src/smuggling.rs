@@ -3,7 +3,7 @@
 //! Apart from its tests because the corpus is one and the surfaces are many (TR-007): whoever has a connection that
 //! reads requests hands it in, and the same rows are judged by the same rules. Scores are those of the corpora's README.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -50,15 +50,45 @@ impl Line for Raw {
     }
 }
 
-impl<L: Line> Line for StreamOwned<ClientConnection, L> {
+/// TLS over a line. Reading never writes: an answer that came before the other side stopped listening is read, although
+/// what was still to be sent cannot be.
+#[derive(Debug)]
+pub struct TlsLine<L: Line>(pub StreamOwned<ClientConnection, L>);
+
+impl<L: Line> Read for TlsLine<L> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let StreamOwned { conn, sock } = &mut self.0;
+        loop {
+            match conn.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            // At the end of the bytes the reader tells a close-notify from a cut.
+            conn.read_tls(sock)?;
+            conn.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}
+
+impl<L: Line> Write for TlsLine<L> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<L: Line> Line for TlsLine<L> {
     fn wait(&mut self, time: Duration) {
-        self.sock.wait(time);
+        self.0.sock.wait(time);
     }
 
     fn end_sending(&mut self) {
-        self.conn.send_close_notify();
+        self.0.conn.send_close_notify();
         drop(self.flush());
-        self.sock.end_sending();
+        self.0.sock.end_sending();
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use harness::http::Message;
 use harness::origin::{After, Origin};
 use harness::play_within;
-use harness::smuggling::{Case, cases, report, run};
+use harness::smuggling::{Case, TlsLine, cases, report, run};
 
 use crate::world::client::{session, tunnel};
 use crate::world::{Setup, World};
@@ -139,7 +139,7 @@ fn no_smuggling_row_confuses_an_inspected_tls_tunnel() {
         let trust = world.trust();
         let open = || {
             let stream = tunnel(&world, "origin.test:443").unwrap();
-            session(stream, trust.clone(), "origin.test")
+            TlsLine(session(stream, trust.clone(), "origin.test"))
         };
         let scores = run(&inside_a_tunnel(), &origin, open, |_| None);
         report("smuggling/inspected TLS", &scores, 98);

@@ -6,7 +6,7 @@ use harness::http::Message;
 use harness::model::key;
 use harness::play_within;
 use harness::scene::PRIVATE;
-use harness::smuggling::{cases, report, run};
+use harness::smuggling::{TlsLine, cases, report, run};
 
 use super::{fence, ok_server};
 
@@ -26,7 +26,7 @@ fn no_smuggling_row_confuses_inference_local() {
         let trust = fence.trust();
         let cases = cases("inference");
         assert!(cases.len() > 100);
-        let open = || fence.inference(&trust, 65_536).stream;
+        let open = || TlsLine(fence.inference(&trust, 65_536).stream);
         let scores = run(&cases, &origin, open, paid_by_the_route);
         report("smuggling/inference", &scores, 97);
         drop(fence.end());
