@@ -19,7 +19,7 @@ use wire::Port;
 
 pub use path::{PathError, PolicyPath};
 
-pub(crate) use baseline::READ_WRITE as BASELINE_READ_WRITE;
+pub(crate) use baseline::{READ_ONLY as BASELINE_READ_ONLY, READ_WRITE as BASELINE_READ_WRITE};
 pub(crate) use canonical::hash;
 
 use crate::address::AllowedIps;

@@ -55,5 +55,5 @@ pub use document::PolicyDocument;
 pub use request::{Asked, request};
 pub use route::{Protocol, Route, Routes};
 pub use secret::Secret;
-pub use source::{Loaded, Places, Problem, Problems, parse};
+pub use source::{Loaded, Places, Problem, Problems, from_data, parse};
 pub use update::{StaticChange, update};

@@ -5,9 +5,12 @@
 //! a plain `http` backend exists only with the word that permits private addresses (RTE-6, RTE-8).
 
 mod base;
+mod broken;
+mod field;
 mod file;
 mod flag;
 mod profile;
+mod resolved;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use base::{BaseUrl, BaseUrlError, Scheme};
+pub use broken::{Broken, Fault, NoRoute};
+pub use field::{FieldName, FieldNameError, FieldValue, FieldValueError};
 pub use flag::ModelFlagError;
 pub use profile::Profile;
+pub use resolved::{Resolved, RouteError};
 
 use crate::secret::Secret;
 
@@ -77,8 +83,28 @@ impl fmt::Display for Protocol {
 pub enum AuthStyle {
     /// `Authorization: Bearer …`.
     Bearer,
-    /// A field of this name, lower case.
-    Header(&'static str),
+    /// A field of this name.
+    Header(FieldName),
+}
+
+/// How far the operator's word lets a backend be (RTE-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// On the Internet, by TLS.
+    Public,
+    /// At private and loopback addresses as well, there also in plain `http`.
+    Private,
+}
+
+impl Reach {
+    /// What `allow_private_endpoint` says, where it was written.
+    pub fn by_word(allow_private_endpoint: bool) -> Reach {
+        if allow_private_endpoint {
+            Reach::Private
+        } else {
+            Reach::Public
+        }
+    }
 }
 
 /// Deadlines of a route (INF-19).
@@ -117,8 +143,8 @@ pub struct Route {
     pub model: String,
     /// How the credential is sent.
     pub auth: AuthStyle,
-    /// Fields added when the client sent none of that name (INF-10); names in lower case.
-    pub default_headers: Vec<(&'static str, &'static str)>,
+    /// Fields added when the client sent none of that name (INF-10).
+    pub default_headers: Vec<(FieldName, FieldValue)>,
     /// Its deadlines.
     pub deadlines: Deadlines,
     /// The credential.
@@ -130,6 +156,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// How far its backend may be.
+    pub fn reach(&self) -> Reach {
+        Reach::by_word(self.allow_private_endpoint)
+    }
+
     /// Origin-form target at the backend (RTE-7): base path plus request path, without the
     /// request's `/v1` when the base already ends in that segment; the query unchanged.
     pub fn upstream_target(&self, path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
@@ -200,24 +231,45 @@ impl fmt::Debug for Route {
 
 /// The routes of a data plane, in listed order.
 #[derive(Debug, Default)]
-pub struct Routes(Vec<Arc<Route>>);
+pub struct Routes {
+    usable: Vec<Arc<Route>>,
+    /// Those that cannot be used, each with how many usable ones are listed before it.
+    broken: Vec<(usize, Broken)>,
+}
 
 impl Routes {
-    /// The first route that speaks the protocol (RTE-2).
-    pub fn select(&self, protocol: Protocol) -> Option<&Arc<Route>> {
-        self.0
+    /// The first route that speaks the protocol (RTE-2). One that is broken is still the one: another that speaks the same
+    /// is not what the operator set.
+    ///
+    /// # Errors
+    /// Why no request of this protocol can be sent.
+    pub fn select(&self, protocol: Protocol) -> Result<&Arc<Route>, NoRoute> {
+        let usable = self
+            .usable
             .iter()
-            .find(|route| route.protocols.contains(&protocol))
+            .position(|route| route.protocols.contains(&protocol));
+        let broken = self
+            .broken
+            .iter()
+            .find(|(_, broken)| broken.speaks(protocol));
+        match (usable, broken) {
+            (usable, Some((before, broken))) if usable.is_none_or(|at| *before <= at) => {
+                Err(NoRoute::Broken(broken.fault))
+            }
+            (Some(at), _) => self.usable.get(at).ok_or(NoRoute::Incompatible),
+            (None, _) if self.is_empty() => Err(NoRoute::NotConfigured),
+            (None, _) => Err(NoRoute::Incompatible),
+        }
     }
 
     /// Routes that were read again, to take the place of `before`: one that did not change stays the same object, and
     /// with it its idle connections; the others get the next version.
     #[must_use]
     pub fn in_place_of(self, before: &Routes) -> Routes {
-        let versions = before.0.iter().map(|route| route.version);
+        let versions = before.usable.iter().map(|route| route.version);
         let next = versions.max().map_or(1, |newest| newest.saturating_add(1));
         let take = |mut route: Arc<Route>| {
-            if let Some(kept) = before.0.iter().find(|kept| kept.is_same(&route)) {
+            if let Some(kept) = before.usable.iter().find(|kept| kept.is_same(&route)) {
                 return Arc::clone(kept);
             }
             // Just read, so there is one owner.
@@ -226,16 +278,33 @@ impl Routes {
             }
             route
         };
-        Routes(self.0.into_iter().map(take).collect())
+        Routes {
+            usable: self.usable.into_iter().map(take).collect(),
+            broken: self.broken,
+        }
     }
 
-    /// True without any route: `inference_not_configured`.
+    /// True without any route, a broken one included: `inference_not_configured`.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.usable.is_empty() && self.broken.is_empty()
     }
 
-    /// All of them, in listed order.
+    /// Those that can be used, in listed order.
     pub fn as_slice(&self) -> &[Arc<Route>] {
-        &self.0
+        &self.usable
+    }
+
+    /// Those that cannot.
+    pub fn broken(&self) -> impl Iterator<Item = &Broken> {
+        self.broken.iter().map(|(_, broken)| broken)
+    }
+}
+
+impl From<Vec<Route>> for Routes {
+    fn from(routes: Vec<Route>) -> Routes {
+        Routes {
+            usable: routes.into_iter().map(Arc::new).collect(),
+            broken: Vec::new(),
+        }
     }
 }

@@ -48,6 +48,19 @@ pub fn parse(text: &str, file: &str) -> Result<Loaded, Problems> {
         return Err(Problems::whole_file(file, &message));
     }
     let (root, faults) = node::read(text);
+    load(file, root, faults)
+}
+
+/// Reads a policy that has the shape of a document and was never text, such as one out of a message. Findings have
+/// paths and no lines, and no file. How long the text would be is not looked at: whoever has the data knows its size.
+///
+/// # Errors
+/// Everything that is wrong with the data, together.
+pub fn from_data(data: &serde_json::Value) -> Result<Loaded, Problems> {
+    load("", Some(Node::of_data(data)), Vec::new())
+}
+
+fn load(file: &str, root: Option<Node>, faults: Vec<node::Fault>) -> Result<Loaded, Problems> {
     let mut reader = Reader::new(file, faults);
     let document = root.as_ref().and_then(|root| policy(&mut reader, root));
     match document.zip(root) {

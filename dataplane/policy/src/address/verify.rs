@@ -11,7 +11,7 @@ use wire::{Code, Host, Port};
 use super::class::{Class, classify};
 use super::nat64::Nat64Prefix;
 use crate::decision::{Admitted, Denial};
-use crate::route::{Route, Scheme};
+use crate::route::{BaseUrl, Reach, Route, Scheme};
 
 /// This address was judged under an admission. Made by `verify` and `verify_backend` alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,24 @@ impl Site {
                 prefix.translate(v6).map_or(addr.to_canonical(), IpAddr::V4)
             }
             (Some(_), IpAddr::V4(_)) | (None, _) => addr.to_canonical(),
+        }
+    }
+
+    /// Whether the backend of a base URL may be at this address (RTE-8, TR-038). Metadata never; the inside by the
+    /// operator's word.
+    pub fn admits_backend(&self, base: &BaseUrl, reach: Reach, addr: IpAddr) -> bool {
+        let inside = || {
+            let addr = self.translated(addr);
+            reach == Reach::Private && (classify(addr) == Class::Internal || addr.is_loopback())
+        };
+        match base.scheme {
+            // A backend behind our own listener would call itself for ever.
+            _ if self.is_own(addr, base.authority.port) => false,
+            Scheme::Https => self.classify(addr) == Class::Public || inside(),
+            // Why: a key in plain text may cross the inside only, and only by the operator's word.
+            Scheme::Http => inside(),
+            // A mock answers by itself; whoever wants to dial it has no address to dial (RTE-13).
+            Scheme::Mock => false,
         }
     }
 
@@ -164,20 +182,7 @@ pub fn verify_backend_at(
         return Err(Denial::code(Code::DnsFailure));
     }
     let port = route.base.authority.port.number();
-    let inside = |addr: IpAddr| {
-        let addr = site.translated(addr);
-        classify(addr) == Class::Internal || addr.is_loopback()
-    };
-    let outside = |addr: IpAddr| site.classify(addr) == Class::Public;
-    let dialable = |addr: &IpAddr| match route.base.scheme {
-        // A backend behind our own listener would call itself for ever.
-        _ if site.is_own(*addr, route.base.authority.port) => false,
-        Scheme::Https => outside(*addr) || route.allow_private_endpoint && inside(*addr),
-        // Why: a key in plain text may cross the inside only, and only by the operator's word.
-        Scheme::Http => route.allow_private_endpoint && inside(*addr),
-        // A mock answers by itself; whoever wants to dial it has no address to dial (RTE-13).
-        Scheme::Mock => false,
-    };
+    let dialable = |addr: &IpAddr| site.admits_backend(&route.base, route.reach(), *addr);
     if !answer.iter().all(dialable) {
         return Err(Denial::code(Code::RouteBroken));
     }

@@ -79,7 +79,7 @@ impl Rules {
     }
 
     /// Lower-case hex SHA-256 of a policy with these rules: it changes with either (LIV-5).
-    pub(crate) fn hash_with(&self, document: &str) -> String {
+    pub fn hash_with(&self, document: &str) -> String {
         let mut hasher = Sha256::new();
         for part in [document, &self.text, &self.data] {
             hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());

@@ -3,7 +3,6 @@
 //! Apart from `flag`, the other source. Invariant: one entry in error and nothing is used; no
 //! message repeats a credential.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -37,9 +36,7 @@ impl Routes {
             .as_ref()
             .and_then(|root| routes(&mut reader, root, env));
         match routes {
-            Some(routes) if reader.errors.is_empty() => {
-                Ok(Routes(routes.into_iter().map(Arc::new).collect()))
-            }
+            Some(routes) if reader.errors.is_empty() => Ok(Routes::from(routes)),
             Some(_) | None if !reader.errors.is_empty() => Err(Problems::new(reader.errors)),
             Some(_) | None => Err(Problems::whole_file(
                 file,
@@ -113,7 +110,7 @@ fn route(
         base,
         model: model?,
         auth: profile.map_or(AuthStyle::Bearer, |profile| profile.auth.clone()),
-        default_headers: profile.map_or_else(Vec::new, |profile| profile.default_headers.to_vec()),
+        default_headers: profile.map_or_else(Vec::new, Profile::default_fields),
         deadlines,
         credential: credential?,
         version: 1,

@@ -4,7 +4,6 @@
 //! names the variable that is missing and never a value.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::{BaseUrl, BaseUrlError, Deadlines, Profile, Route, Routes, Scheme};
 use crate::secret::{Secret, SecretError};
@@ -61,18 +60,18 @@ impl Routes {
         let credential = Secret::new(&value)
             .map_err(|error| ModelFlagError::BadCredential { variable, error })?;
         let base = base(profile, env)?;
-        Ok(Routes(vec![Arc::new(Route {
+        Ok(Routes::from(vec![Route {
             name: "inference.local".to_owned(),
             protocols: profile.protocols.to_vec(),
             allow_private_endpoint: base.names_private_endpoint(),
             base,
             model: model.trim().to_owned(),
             auth: profile.auth.clone(),
-            default_headers: profile.default_headers.to_vec(),
+            default_headers: profile.default_fields(),
             deadlines: Deadlines::default(),
             credential,
             version: 1,
-        })]))
+        }]))
     }
 }
 

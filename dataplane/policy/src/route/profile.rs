@@ -3,7 +3,7 @@
 //! Apart from `route` because the request path must never see it (RTE-4): a profile is used while a
 //! route is built and forgotten then.
 
-use super::{AuthStyle, Protocol};
+use super::{AuthStyle, FieldName, FieldValue, Protocol};
 
 /// One row of RTE-3.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Profile {
     /// How the credential is sent.
     pub auth: AuthStyle,
     /// Fields added when the client sent none of that name.
-    pub default_headers: &'static [(&'static str, &'static str)],
+    pub default_headers: &'static [(FieldName, FieldValue)],
 }
 
 impl Profile {
@@ -32,8 +32,13 @@ impl Profile {
             .find(|profile| profile.kind.eq_ignore_ascii_case(kind.trim()))
     }
 
+    /// The fields a route of this type adds.
+    pub(super) fn default_fields(&self) -> Vec<(FieldName, FieldValue)> {
+        self.default_headers.to_vec()
+    }
+
     /// Every type there is, for messages.
-    pub(super) fn kinds() -> String {
+    pub fn kinds() -> String {
         PROFILES
             .iter()
             .map(|profile| format!("`{}`", profile.kind))
@@ -67,8 +72,11 @@ static PROFILES: [Profile; 3] = [
         protocols: ANTHROPIC,
         credential_key: "ANTHROPIC_API_KEY",
         base_url_key: "ANTHROPIC_BASE_URL",
-        auth: AuthStyle::Header("x-api-key"),
-        default_headers: &[("anthropic-version", "2023-06-01")],
+        auth: AuthStyle::Header(FieldName::known("x-api-key")),
+        default_headers: &[(
+            FieldName::known("anthropic-version"),
+            FieldValue::known("2023-06-01"),
+        )],
     },
     Profile {
         kind: "nvidia",

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AuthStyle, BaseUrl, BaseUrlError, ModelFlagError, Profile, Protocol, Route, Routes, Scheme,
+    AuthStyle, BaseUrl, BaseUrlError, ModelFlagError, NoRoute, Profile, Protocol, Route, Routes,
+    Scheme,
 };
 
 fn no_env(_: &str) -> Option<String> {
@@ -200,11 +201,14 @@ fn deadlines_have_defaults_and_units() {
 #[test]
 fn the_provider_type_sets_style_and_default_headers() {
     let anthropic = routes(&format!("{ENTRY}, api_key: k, provider_type: Anthropic")).unwrap();
-    assert_eq!(anthropic.as_slice()[0].auth, AuthStyle::Header("x-api-key"));
-    assert_eq!(
-        anthropic.as_slice()[0].default_headers,
-        [("anthropic-version", "2023-06-01")]
+    assert!(
+        matches!(&anthropic.as_slice()[0].auth, AuthStyle::Header(name) if name.as_str() == "x-api-key")
     );
+    let added = anthropic.as_slice()[0].default_headers.iter();
+    let added: Vec<_> = added
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(added, [("anthropic-version", "2023-06-01")]);
     let plain = routes(&format!("{ENTRY}, api_key: k")).unwrap();
     assert_eq!(plain.as_slice()[0].auth, AuthStyle::Bearer);
     assert!(plain.as_slice()[0].default_headers.is_empty());
@@ -236,7 +240,10 @@ fn the_first_route_that_speaks_the_protocol_is_taken() {
         routes.select(Protocol::AnthropicMessages).unwrap().model,
         "c"
     );
-    assert!(routes.select(Protocol::ModelDiscovery).is_none());
+    assert_eq!(
+        routes.select(Protocol::ModelDiscovery).unwrap_err(),
+        NoRoute::Incompatible
+    );
 }
 
 /// RB-11, RTE-6, RTE-8
@@ -387,10 +394,7 @@ fn the_base_url_variables_override_the_profile_in_order() {
     let key = ("ANTHROPIC_API_KEY", "k");
     let own = ("ANTHROPIC_BASE_URL", "https://proxy.test/a");
     let base = |variables: &[(&str, &str)]| {
-        flag("anthropic/m", variables)
-            .unwrap()
-            .0
-            .remove(0)
+        flag("anthropic/m", variables).unwrap().as_slice()[0]
             .base
             .authority
             .to_string()

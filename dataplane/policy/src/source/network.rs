@@ -47,6 +47,8 @@ fn network_policy(
     let name = fields
         .get("name")
         .map(|(node, place)| reader.text(node, &place));
+    // An empty name is none: a message cannot tell the two apart (POL-1).
+    let name = name.filter(|name| name.as_deref() != Some(""));
     let endpoints = fields
         .require(reader, "endpoints")
         .and_then(|(node, place)| {

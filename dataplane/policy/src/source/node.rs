@@ -16,6 +16,16 @@ pub(crate) struct Position {
     pub(crate) column: u32,
 }
 
+impl Position {
+    /// Of what was never text: findings about it have a path and no line.
+    const NOWHERE: Position = Position { line: 0, column: 0 };
+
+    /// Itself, when there is a text to look at.
+    pub(crate) fn known(self) -> Option<Position> {
+        (self != Position::NOWHERE).then_some(self)
+    }
+}
+
 /// One node of the document.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -35,6 +45,35 @@ pub(crate) enum Value {
 }
 
 impl Node {
+    /// Data that has the shape of a document and was never text.
+    pub(super) fn of_data(value: &serde_json::Value) -> Node {
+        let value = match value {
+            serde_json::Value::Null => Value::Scalar(Scalar::Null),
+            serde_json::Value::Bool(value) => Value::Scalar(Scalar::Bool(*value)),
+            serde_json::Value::Number(number) => {
+                let text = number.to_string();
+                Value::Scalar(match number.is_f64() {
+                    true => Scalar::Float(text),
+                    false => Scalar::Integer(text, number.as_i64()),
+                })
+            }
+            serde_json::Value::String(text) => Value::Scalar(Scalar::Text(text.clone())),
+            serde_json::Value::Array(items) => {
+                Value::List(items.iter().map(Node::of_data).collect())
+            }
+            serde_json::Value::Object(entries) => {
+                let entry = |(key, value): (&String, &serde_json::Value)| Entry {
+                    key: key.clone(),
+                    at: Position::NOWHERE,
+                    value: Node::of_data(value),
+                };
+                Value::Map(entries.iter().map(entry).collect())
+            }
+        };
+        let at = Position::NOWHERE;
+        Node { at, value }
+    }
+
     /// The same as JSON. A number that JSON cannot hold is kept as its text.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.value {

@@ -60,7 +60,7 @@ impl Places {
         let mut path = path;
         loop {
             if let Some(at) = self.at.get(path) {
-                return Some(*at);
+                return at.known();
             }
             path = path.get(..path.rfind(['.', '['])?)?;
         }

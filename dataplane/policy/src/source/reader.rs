@@ -150,10 +150,11 @@ impl<'f> Reader<'f> {
     }
 
     fn problem(&self, place: &Place, message: String) -> Problem {
+        let at = place.at.known();
         Problem {
             file: self.file.to_owned(),
-            line: Some(place.at.line),
-            column: Some(place.at.column),
+            line: at.map(|at| at.line),
+            column: at.map(|at| at.column),
             path: place.path.clone(),
             message,
         }

@@ -3,7 +3,7 @@
 mod network;
 mod text;
 
-use super::{Loaded, parse};
+use super::{Loaded, Problems, from_data, parse, value};
 
 fn load(text: &str) -> Result<Loaded, String> {
     parse(&format!("version: 1\n{text}"), "p.yaml").map_err(|problems| problems.to_string())
@@ -191,4 +191,63 @@ fn empty_lists_and_zero_limits_of_inference_are_refused() {
             &format!("inference.{path}"),
         );
     }
+}
+
+/// PD-3, BAS-3: what completing adds is not counted, so a policy as long as one may be still loads afterwards.
+#[test]
+fn a_completed_policy_is_not_too_long() {
+    let paths: Vec<String> = (0..256).map(|number| format!("/p{number}")).collect();
+    let section =
+        |paths: &[String]| format!("filesystem_policy: {{read_only: [{}]}}", paths.join(", "));
+    let mut document = load(&section(&paths)).unwrap().document;
+    assert_eq!(document.complete().len(), 7);
+    let again = from_data(&serde_json::to_value(&document).unwrap());
+    assert_eq!(again.unwrap().document, document);
+    let more: Vec<String> = paths.into_iter().chain(["/more".to_owned()]).collect();
+    assert_error(&section(&more), "filesystem_policy: more than 256 paths");
+}
+
+/// POL-1: a message has no way to say that a name is there and empty.
+#[test]
+fn an_empty_name_is_the_key() {
+    let policy = "network_policies: {p: {name: '', endpoints: [{host: a.test, port: 1}], binaries: [{path: /x}]}}";
+    assert_eq!(
+        load(policy).unwrap().document.network_policies["p"].name,
+        "p"
+    );
+}
+
+/// POL-8: data that was never text is read by the same checks, and its findings name no line.
+#[test]
+fn data_is_read_as_its_text_would_be() {
+    let text = "{version: 1, process: {run_as_user: root, shell: x}, network_policies: {'a b': {endpoints: \
+                [{host: 10.0.0.1, port: 70000}]}}, inference: {tokens_per_minute: 1.5}}";
+    let data = value(text, "p.yaml").unwrap();
+    let spoken = |problems: Problems| {
+        let mut spoken: Vec<_> = problems
+            .as_slice()
+            .iter()
+            .map(|problem| (problem.path.clone(), problem.message.clone()))
+            .collect();
+        spoken.sort();
+        spoken
+    };
+    let of_data = from_data(&data).unwrap_err();
+    assert!(
+        of_data
+            .as_slice()
+            .iter()
+            .all(|problem| problem.line.is_none() && problem.column.is_none())
+    );
+    assert_eq!(of_data.as_slice().len(), 5);
+    assert_eq!(spoken(of_data), spoken(parse(text, "p.yaml").unwrap_err()));
+
+    let data = serde_json::json!({"version": 1, "network_policies": {"p": {
+        "endpoints": [{"host": "10.0.0.1", "port": 1}], "binaries": [{"path": "/x"}]}}});
+    let warnings = from_data(&data).unwrap().warnings;
+    assert_eq!(
+        (warnings.len(), warnings[0].line, warnings[0].path.as_str()),
+        (1, None, "network_policies.p.endpoints[0].host")
+    );
+    assert!(from_data(&serde_json::Value::Null).is_err());
 }
