@@ -143,6 +143,11 @@ impl DataPlane {
         &self.snapshots
     }
 
+    /// Begins to follow a gateway, whose [`link::Site`] puts what it says into [`DataPlane::snapshots`].
+    pub fn subscriber(&self) -> &link::Subscriber {
+        &self.link.subscriber
+    }
+
     /// Ends: connections get a moment to finish, records are written, and what was denied is returned.
     pub fn close(self) -> link::Summary {
         let (done, ended) = flume::bounded(self.workers.len());

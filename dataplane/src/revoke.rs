@@ -1,4 +1,5 @@
-//! Raw tunnels that are open, and their end when the newest policy denies them (LIV-10, TR-070).
+//! Raw tunnels that are open, and their end when the newest policy denies them (LIV-10, TR-070); idle connections of routes
+//! that are gone end in the same turn.
 //!
 //! Apart from `tunnel` because nobody asks here for a connection: a policy changed, and what was let through before is
 //! asked about again, by the same question. Requests need none of this: each takes the newest snapshot at its head.
@@ -20,6 +21,7 @@ use crate::deadline::AlarmKey;
 use crate::judge;
 use crate::listener::contained;
 use crate::snapshot::Snapshot;
+use crate::upstream::pool::ByRoute;
 use crate::worker::{Sandbox, Worker};
 
 /// What a raw tunnel was let through for: all that is needed to ask again.
@@ -155,6 +157,9 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
         if newest.generation == settled.get() && !worker.behind.take() {
             continue;
         }
+        // Idle connections of a route that is gone hold its credential; nobody will ask for them (PRV-8).
+        let snapshot = &newest.value;
+        worker.pool.keep(|ByRoute(route)| snapshot.uses(route));
         let (worker, settled) = (Rc::clone(&worker), Rc::clone(&settled));
         contained(async move {
             pass(&worker, &newest.value, newest.generation).await;

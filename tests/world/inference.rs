@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use harness::http::Message;
 use harness::play;
+use policy::Routes;
+use policy::route::{Broken, Fault};
 
 use crate::world::client::{
     Ending, Inside, answer, ask, drain, expect_silence, get, post, post_with, verdict,
@@ -321,6 +323,32 @@ fn a_request_without_a_route_says_what_is_missing() {
             .map(|record| record["code"].clone())
             .collect();
         assert_eq!(codes, ["no_compatible_route", "inference_not_configured"]);
+    });
+}
+
+/// IR-11, PRV-8, DPL-9, DL-3: a route that is broken or stale says so, to its protocols alone.
+#[test]
+fn a_route_that_cannot_be_used_answers_503_with_its_code() {
+    play(|_| {
+        let world = Setup::new().backend("").open();
+        // A body that was announced and not read ends its connection, so each request has its own.
+        let asked = |target: &str| verdict(&ask(&mut world.inside(), &post(target, "{}")));
+        for (fault, expected) in [
+            (Fault::ProviderMissing, "503 provider_missing"),
+            (Fault::Unusable, "503 route_broken"),
+        ] {
+            let broken = Broken {
+                name: "inference.local".to_owned(),
+                protocols: vec![policy::Protocol::AnthropicMessages],
+                fault,
+                version: 2,
+            };
+            world.change_routes(|before| Routes::of_gateway(vec![Err(broken)], before));
+            assert_eq!(asked("/v1/messages"), expected);
+        }
+        assert_eq!(asked("/v1/completions"), "400 no_compatible_route");
+        world.change_routes(Routes::gone_stale);
+        assert_eq!(asked("/v1/messages"), "503 route_stale");
     });
 }
 

@@ -249,9 +249,15 @@ impl World {
 
     /// Puts other routes in force; what runs keeps its own.
     pub(crate) fn put_routes(&self, yaml: &str) {
+        self.change_routes(|_| parsed(yaml));
+    }
+
+    /// Puts in force what is made of the routes there are.
+    pub(crate) fn change_routes(&self, change: impl FnOnce(&Routes) -> Routes) {
         let slot = self.plane.snapshots();
         let mut snapshot = slot.load().value.as_ref().clone();
-        snapshot.routes = Some(Arc::new(parsed(yaml)));
+        let before = snapshot.routes.take().unwrap_or_default();
+        snapshot.routes = Some(Arc::new(change(&before)));
         slot.put(Arc::new(snapshot));
     }
 

@@ -81,7 +81,10 @@ pub(super) async fn relay(
         && upstream_framing != ResponseFraming::UntilClose
         && head.persistence() == Persistence::KeepAlive;
     if reusable {
-        worker.pool.give(&ByRoute(Arc::clone(route)), upstream);
+        // A route that was replaced meanwhile has no next request, and its credential is not to be held (PRV-8).
+        if worker.snapshot().uses(route) {
+            worker.pool.give(&ByRoute(Arc::clone(route)), upstream);
+        }
     }
     let after = match end {
         End::Complete if framing == Framing::UntilClose => After::Close,

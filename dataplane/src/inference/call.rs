@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use link::record::{Action, Delivery, End, Event, Inference, Stage, Text};
+use policy::route::NoRoute;
 use policy::{InferenceGrant, Protocol, Route, Routes};
 use wire::{
     AfterRefusal, Code, Expectation, HostField, Persistence, Refusal, RequestFraming, RequestHead,
@@ -262,25 +263,24 @@ fn route(
     protocol: Protocol,
     unread: AfterRefusal,
 ) -> Result<Arc<Route>, Stop> {
+    let refuse = |refusal: Refusal, after| Stop::Refused(Box::new(refusal), after);
     let Some(routes) = routes else {
-        return Err(Stop::Refused(
-            Box::new(Refusal::new(Code::InferenceNotReady)),
-            unread,
-        ));
+        return Err(refuse(Refusal::new(Code::InferenceNotReady), unread));
     };
-    if routes.is_empty() {
-        let hint = "ringfence cluster inference set --provider NAME --model ID";
-        return Err(Stop::Refused(
-            Box::new(Refusal::new(Code::InferenceNotConfigured).hint(hint)),
-            unread,
-        ));
-    }
-    routes.select(protocol).cloned().ok_or_else(|| {
-        let detail = format!("No route speaks {}.", protocol.as_str());
-        Stop::Refused(
-            Box::new(Refusal::new(Code::NoCompatibleRoute).detail(detail)),
-            AfterRefusal::Close,
-        )
+    routes.select(protocol).cloned().map_err(|why| match why {
+        NoRoute::NotConfigured => {
+            let hint = "ringfence cluster inference set --provider NAME --model ID";
+            refuse(
+                Refusal::new(Code::InferenceNotConfigured).hint(hint),
+                unread,
+            )
+        }
+        NoRoute::Broken(fault) => refuse(Refusal::new(fault.code()), unread),
+        NoRoute::Incompatible => {
+            let detail = format!("No route speaks {}.", protocol.as_str());
+            let refusal = Refusal::new(Code::NoCompatibleRoute).detail(detail);
+            refuse(refusal, AfterRefusal::Close)
+        }
     })
 }
 

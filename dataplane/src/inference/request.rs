@@ -318,6 +318,7 @@ fn write_head(
         writer.field(field.name, field.value)?;
     }
     for (name, value) in &route.default_headers {
+        let (name, value) = (name.as_str(), value.as_str());
         let travels = is_allowed(name.as_bytes()) && !head.is_hop_by_hop(name.as_bytes());
         if head.field(name).is_none() || !travels {
             writer.field(name.as_bytes(), value.as_bytes())?;
@@ -331,7 +332,7 @@ fn write_head(
     }
     let (name, prefix): (&str, &[u8]) = match &route.auth {
         AuthStyle::Bearer => ("Authorization", b"Bearer "),
-        AuthStyle::Header(name) => (name, b""),
+        AuthStyle::Header(name) => (name.as_str(), b""),
     };
     route
         .credential

@@ -73,6 +73,11 @@ impl<K: Hash + Eq + Clone> Pool<K> {
         }
     }
 
+    /// Drops what is idle under keys that are not wanted any more.
+    pub(crate) fn keep(&self, is_wanted: impl Fn(&K) -> bool) {
+        self.idle.borrow_mut().retain(|key, _| is_wanted(key));
+    }
+
     /// Drops what was idle for too long; called now and then by the worker.
     pub(crate) fn sweep(&self) {
         let now = clock::now();
