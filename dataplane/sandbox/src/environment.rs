@@ -107,7 +107,7 @@ impl Environment<'_> {
         for (name, file) in TRUST {
             built.set(name, self.runtime_dir.join(file));
         }
-        for (name, value) in self.providers {
+        for (name, value) in self.providers.iter().filter(|(name, _)| !is_reserved(name)) {
             built.set(name, value);
         }
         for (name, value) in caller.into_iter().filter(|(name, _)| is_taken_over(name)) {
@@ -142,6 +142,18 @@ impl Built {
     }
 }
 
+/// PRV-4: names no provider may supply, whatever its gateway thought of it: they decide what runs, or where it connects.
+fn is_reserved(name: &OsStr) -> bool {
+    let starts = |prefix: &[u8]| name.as_bytes().starts_with(prefix);
+    RESERVED.iter().any(|reserved| name == *reserved)
+        || starts(b"LD_")
+        || starts(b"RINGFENCE_")
+        || PROXY.iter().chain(&NO_PROXY).any(|own| name == *own)
+        || TRUST.iter().any(|(own, _)| name == *own)
+        || name.is_empty()
+        || name.as_bytes().contains(&b'=')
+}
+
 fn is_taken_over(name: &OsStr) -> bool {
     CALLER.iter().any(|taken| name == *taken) || name.as_bytes().starts_with(b"LC_")
 }
@@ -169,6 +181,20 @@ const TRUST: [(&str, &str); 6] = [
     ("REQUESTS_CA_BUNDLE", "ca-bundle.pem"),
     ("CURL_CA_BUNDLE", "ca-bundle.pem"),
     ("GIT_SSL_CAINFO", "ca-bundle.pem"),
+];
+
+/// PRV-4, beside the variables set here.
+const RESERVED: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "SHELL",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "NODE_OPTIONS",
+    "NODE_USE_ENV_PROXY",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
 ];
 
 /// Taken over from the caller, with every `LC_*`.

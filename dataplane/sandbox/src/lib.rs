@@ -22,6 +22,7 @@ mod child;
 mod environment;
 mod fence;
 mod handover;
+mod hidden;
 mod identity;
 mod init;
 mod landlock;

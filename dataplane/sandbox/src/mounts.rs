@@ -2,7 +2,7 @@
 //!
 //! Runs in pid 1, because a procfs shows the pid namespace of the process that mounts it. Invariants: nothing mounted
 //! here reaches the host (`/` is private first); the runtime directory cannot be written, renamed or replaced from
-//! inside, and the runtime directories of other sandboxes are not there.
+//! inside, and the runtime directories of other sandboxes are not there; what the control plane keeps is covered last.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,6 +13,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount,
 };
 
+use crate::hidden::Hidden;
 use crate::identity::Identity;
 use crate::init::Plan;
 use crate::report::{Failure, Step};
@@ -34,10 +35,13 @@ pub(crate) fn arrange(plan: &Plan) -> Result<OwnedFd, Failure> {
     )
     .map_err(Step::Mount.because("make / private"))?;
     let proc = fresh_proc()?;
+    // Why before the host table: its file lies in a runtime directory, which may lie in a hidden place.
+    let hidden = Hidden::of(spec)?;
     hosts(&runtime_dir.join("hosts"))?;
     veil::draw(&Kept::of(spec), &plan.sockets, base)?;
     seclude(base, runtime_dir)?;
     close_other_base(base, plan)?;
+    hidden.cover(base)?;
     Ok(proc)
 }
 

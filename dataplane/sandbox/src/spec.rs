@@ -21,6 +21,10 @@ pub struct Spec {
     pub workdir: PathBuf,
     /// Which paths exist for the command.
     pub filesystem: Filesystem,
+    /// Places that no list and no working directory opens: where the control plane keeps its keys and its socket.
+    /// Absolute; a missing one is no error.
+    #[serde(default)]
+    pub hidden: Vec<PathBuf>,
     /// Whether less than all file rules is good enough.
     pub compatibility: Compatibility,
     /// User to run as, a name or a number. Required when the launcher is privileged.
@@ -147,6 +151,7 @@ impl fmt::Debug for Spec {
             .field("env", &names)
             .field("workdir", &self.workdir)
             .field("filesystem", &self.filesystem)
+            .field("hidden", &self.hidden)
             .field("compatibility", &self.compatibility)
             .field("run_as_user", &self.run_as_user)
             .field("run_as_group", &self.run_as_group)

@@ -182,13 +182,14 @@ fn walk(dir: &Path, kept: &Kept, covers: &Covers) -> Result<(), Failure> {
 }
 
 /// An empty directory and an empty file without any permission, on a read-only mount.
-struct Covers {
+pub(crate) struct Covers {
     dir: OwnedFd,
     file: OwnedFd,
 }
 
 impl Covers {
-    fn make(stage: &Path) -> Result<Self, Failure> {
+    /// `stage` is a directory that is mounted over, until it is unmounted.
+    pub(crate) fn make(stage: &Path) -> Result<Self, Failure> {
         let because = || Step::Mount.because("covers");
         mount_small(stage)?;
         let (dir, file) = (stage.join("directory"), stage.join("file"));
@@ -207,6 +208,16 @@ impl Covers {
             dir: hold(&dir)?,
             file: hold(&file)?,
         })
+    }
+
+    /// Covers what is at `path`, if anything is.
+    pub(crate) fn over(&self, path: &Path) -> Result<(), Failure> {
+        match fs::metadata(path) {
+            Ok(about) if about.is_dir() => self.put(&self.dir, path),
+            Ok(_) => self.put(&self.file, path),
+            // Nothing, or under a cover already.
+            Err(_) => Ok(()),
+        }
     }
 
     fn put(&self, cover: &OwnedFd, path: &Path) -> Result<(), Failure> {

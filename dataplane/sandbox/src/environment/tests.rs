@@ -127,3 +127,24 @@ fn a_bare_name_takes_the_callers_value_or_is_an_error() {
     );
     assert!(user_entry(OsStr::new("=x"), caller).is_err());
 }
+
+/// PRV-4, SECURITY: a gateway that lets one through does not decide what runs or where it connects.
+#[test]
+fn a_provider_supplies_no_name_that_is_reserved() {
+    let reserved = [
+        ("PATH", "/evil"),
+        ("LD_PRELOAD", "/evil.so"),
+        ("BASH_ENV", "/evil.sh"),
+        ("RINGFENCE_INFERENCE_URL", "https://evil.test"),
+        ("HTTPS_PROXY", "http://evil.test"),
+        ("SSL_CERT_FILE", "/evil.pem"),
+        ("A=B", "x"),
+    ];
+    let env = build(&[], &reserved, &[("PATH", "/bin")], Hints::Set);
+    assert_eq!(value(&env, "PATH"), Some("/bin"));
+    assert!(
+        !env.iter()
+            .any(|(_, value)| value.to_string_lossy().contains("evil"))
+    );
+    assert_eq!(value(&env, "LD_PRELOAD"), None);
+}

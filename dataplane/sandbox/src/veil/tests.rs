@@ -12,6 +12,7 @@ fn kept(read_only: &[&str], read_write: &[&str], workdir: &str, include_workdir:
             read_write: listed(read_write),
             include_workdir,
         },
+        hidden: vec![],
         compatibility: Compatibility::BestEffort,
         run_as_user: None,
         run_as_group: None,

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod ends;
+mod hidden;
 mod paths;
 mod scene;
 

@@ -125,6 +125,7 @@ impl Scene {
                 read_write: vec![],
                 include_workdir: true,
             },
+            hidden: vec![],
             compatibility: Compatibility::BestEffort,
             run_as_user: (self.starter == Starter::Root).then(|| "nobody".to_owned()),
             run_as_group: None,
