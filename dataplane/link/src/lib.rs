@@ -1,24 +1,31 @@
-//! `link`: the one thread of a data plane that may wait for files and name servers, and what it has for the workers.
+//! `link`: the one thread of a data plane that may wait for files, name servers and a gateway, and what it has for the
+//! workers.
 //!
 //! It exists as a crate of its own because it is the only part of the data plane that names tokio: no tokio type is in
-//! its API, so none can get into a worker.
+//! its API, so none can get into a worker. (`channel`, which commands of people use as well, gives out one of tonic's.)
 //!
 //! ```text
 //!  worker ── Resolver ──► resolve ─┬─ hosts file        worker ── Records ──► ring ──► ship ─┬─ file of --record
 //!         ◄── Resolving ───────────┴─ dns (hickory)                                         └─ summary of denials
-//!  worker ── Reader ◄──── slot (policy and routes, swapped whole)
+//!  worker ── Reader ◄──── slot (policy and routes, swapped whole) ◄── Site ◄── subscribe ◄── gateway
 //! ```
 //!
 //! Invariants: nothing here blocks a worker; every queue, cache and deadline has a bound in [`Config`] or beside its
 //! file; names and records are a sandbox's words and are treated as hostile.
 //! It must never decide: which name may be looked up and which address may be dialled is `policy`'s to say.
 
+mod backoff;
+pub mod channel;
+mod decode;
 pub mod record;
+mod report;
 mod resolve;
 mod ring;
 mod ship;
 pub mod slot;
+mod subscribe;
 mod summary;
+mod symlink;
 
 use std::fmt;
 use std::io;
@@ -31,7 +38,12 @@ pub use record::Record;
 pub use resolve::{Addresses, ResolveConfig, ResolveError, Resolver, Resolving};
 pub use ring::Records;
 pub use slot::{Generation, Reader, Slot, Versioned};
+pub use subscribe::{
+    AlreadyFollowing, Claim, Freshness, Gateway, MAX_STALE, Served, ServedSandbox, Site, Standing,
+    Stream, Subscriber, Subscription, Timing,
+};
 pub use summary::{Denials, Group, Summary};
+pub use symlink::symlink_target;
 
 /// What the link is to do.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +76,8 @@ pub struct Link {
     pub resolver: Resolver,
     /// Takes records; to be cloned for every worker.
     pub records: Records,
+    /// Begins to follow a gateway.
+    pub subscriber: Subscriber,
     closing: watch::Sender<bool>,
     thread: JoinHandle<Summary>,
 }
@@ -88,13 +102,17 @@ pub fn start(config: Config) -> Result<Link, LinkError> {
         .map_err(LinkError::Runtime)?;
     let (records, intake) = ring::ring(config.queue.records_max);
     let (resolver, desk) = resolve::desk(config.resolve);
+    let shelf = report::Shelf::default();
+    let (subscriber, following) = subscribe::desk(shelf.clone());
     let (closing, is_closing) = watch::channel(false);
     let thread = Builder::new()
         .name("link".to_owned())
         .spawn(move || {
             runtime.block_on(async move {
                 let answering = tokio::spawn(desk.run());
-                let summary = ship::run(intake, sink, is_closing).await;
+                let following = tokio::spawn(following.run());
+                let summary = ship::run(intake, sink, &shelf, is_closing).await;
+                following.abort();
                 answering.abort();
                 summary
             })
@@ -103,6 +121,7 @@ pub fn start(config: Config) -> Result<Link, LinkError> {
     Ok(Link {
         resolver,
         records,
+        subscriber,
         closing,
         thread,
     })

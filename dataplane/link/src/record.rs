@@ -88,6 +88,14 @@ pub enum Event {
     PolicyFailed(PolicyVersion, Text),
     /// The workers judge by new policies and routes.
     SnapshotApplied(Applied),
+    /// The gateway's stream was lost, or the first one could not be opened.
+    StreamLost(StreamLost),
+    /// A policy lacked these paths of the baseline, and they were added (BAS-3).
+    BaselineAdded(Vec<Text>),
+    /// The kernel enforces less of the file rules than is written (LLK-4).
+    LandlockDegraded(Landlock),
+    /// The provider behind a route was deleted by force (PRV-8).
+    ProviderRevoked(Revoked),
 }
 
 /// The program that asked; made once a connection and shared by its records.
@@ -328,6 +336,33 @@ pub struct Applied {
     pub routes: usize,
     /// How many sandboxes it has a policy for.
     pub sandboxes: usize,
+}
+
+/// A stream of a gateway that was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamLost {
+    /// What ended it.
+    pub error: Text,
+    /// Until it is tried again; later attempts are not recorded.
+    pub retry: Duration,
+}
+
+/// File rules that are enforced in part, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Landlock {
+    /// `partial` or `none`.
+    pub state: &'static str,
+    /// Paths of the policy that have no rule.
+    pub paths: Vec<Text>,
+}
+
+/// A provider whose credential is used no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its type: its name is no host's to know. Absent when this host never used it.
+    pub provider: Option<Text>,
+    /// The generation that says so.
+    pub generation: u64,
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Empties the record queue: every record is tallied, and written as a JSON line when there is a file.
+//! Empties the record queue: every record is tallied, written as a JSON line when there is a file, and laid on the
+//! shelf for the gateway when there is one.
 //!
 //! It exists apart from `ring.rs` because it may wait and workers may not. After the first record of a batch it lets
 //! `BATCH_WINDOW` pass, so that a busy queue costs one write for many records and no wake for a worker.
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::report::{Line, Shelf};
 use crate::ring::Intake;
 use crate::summary::{Summary, Tally};
 
@@ -48,6 +50,7 @@ impl Sink {
 pub(crate) async fn run(
     intake: Intake,
     mut sink: Option<Sink>,
+    shelf: &Shelf,
     mut closing: watch::Receiver<bool>,
 ) -> Summary {
     let mut tally = Tally::new();
@@ -64,11 +67,11 @@ pub(crate) async fn run(
             _ = closing.wait_for(|closing| *closing) => {}
         }
         intake.rest();
-        while empty(&intake, sink.as_mut(), &mut tally) == Left::Some {
+        while empty(&intake, sink.as_mut(), shelf, &mut tally) == Left::Some {
             tokio::task::yield_now().await;
         }
     }
-    while empty(&intake, sink.as_mut(), &mut tally) == Left::Some {}
+    while empty(&intake, sink.as_mut(), shelf, &mut tally) == Left::Some {}
     if let Some(sink) = sink {
         intake.count_lost(sink.pending_lines);
     }
@@ -83,7 +86,8 @@ enum Left {
 }
 
 /// One pass over what is queued now.
-fn empty(intake: &Intake, mut sink: Option<&mut Sink>, tally: &mut Tally) -> Left {
+fn empty(intake: &Intake, mut sink: Option<&mut Sink>, shelf: &Shelf, tally: &mut Tally) -> Left {
+    let is_shipped = shelf.is_open();
     let mut line = String::new();
     let mut left = Left::Some;
     for _ in 0..BATCH_RECORDS_MAX {
@@ -92,11 +96,17 @@ fn empty(intake: &Intake, mut sink: Option<&mut Sink>, tally: &mut Tally) -> Lef
             break;
         };
         tally.add(&record);
+        if sink.is_none() && !is_shipped {
+            continue;
+        }
+        line.clear();
+        record.write_line(&mut line);
+        if is_shipped {
+            shelf.put(Line::new(&record, &line));
+        }
         let Some(sink) = sink.as_deref_mut() else {
             continue;
         };
-        line.clear();
-        record.write_line(&mut line);
         if sink.pending.len() + line.len() > PENDING_BYTES_MAX {
             sink.flush();
         }

@@ -63,12 +63,17 @@ impl<T> Slot<T> {
     }
 
     /// Puts in what `change` makes of the newest value, whoever else puts at the same time; `change` may be asked
-    /// again, and its last answer counts.
-    pub fn update(&self, mut change: impl FnMut(&T) -> T) {
-        self.newest.rcu(|newest| Versioned {
-            generation: Generation(newest.generation.0.saturating_add(1)),
-            value: Arc::new(change(&newest.value)),
+    /// again, and its last answer counts. Gives its generation.
+    pub fn update(&self, mut change: impl FnMut(&T) -> T) -> Generation {
+        let mut generation = Generation(0);
+        self.newest.rcu(|newest| {
+            generation = Generation(newest.generation.0.saturating_add(1));
+            Versioned {
+                generation,
+                value: Arc::new(change(&newest.value)),
+            }
         });
+        generation
     }
 
     /// A reader for one worker.

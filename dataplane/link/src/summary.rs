@@ -147,7 +147,11 @@ fn denied(record: &Record) -> Option<Group> {
         | Event::TunnelClosed(_)
         | Event::PolicyLoaded(_)
         | Event::PolicyFailed(..)
-        | Event::SnapshotApplied(_) => return None,
+        | Event::SnapshotApplied(_)
+        | Event::StreamLost(_)
+        | Event::BaselineAdded(_)
+        | Event::LandlockDegraded(_)
+        | Event::ProviderRevoked(_) => return None,
     };
     group.binary = program.map(|program| program.binary.clone());
     Some(group)

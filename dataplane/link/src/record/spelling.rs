@@ -5,8 +5,9 @@
 
 use super::json::Line;
 use super::{
-    Access, Action, Applied, Delivery, End, Event, Inference, L7Request, PolicyVersion, Program,
-    Record, Refused, Stage, Surface, Text, TunnelClosed, TunnelEnd, time,
+    Access, Action, Applied, Delivery, End, Event, Inference, L7Request, Landlock, PolicyVersion,
+    Program, Record, Refused, Revoked, Stage, StreamLost, Surface, Text, TunnelClosed, TunnelEnd,
+    time,
 };
 
 impl Record {
@@ -31,6 +32,10 @@ impl Record {
                 line.text("error", Some(error.as_str()));
             }
             Event::SnapshotApplied(applied) => applied.write(&mut line),
+            Event::StreamLost(lost) => lost.write(&mut line),
+            Event::BaselineAdded(paths) => line.list("paths", paths.iter().map(Text::as_str)),
+            Event::LandlockDegraded(landlock) => landlock.write(&mut line),
+            Event::ProviderRevoked(revoked) => revoked.write(&mut line),
         }
         line.finish();
     }
@@ -49,12 +54,19 @@ impl Event {
             Event::PolicyLoaded(_) => "POLICY_LOADED",
             Event::PolicyFailed(..) => "POLICY_FAILED",
             Event::SnapshotApplied(_) => "SNAPSHOT_APPLIED",
+            Event::StreamLost(_) => "STREAM_LOST",
+            Event::BaselineAdded(_) => "BASELINE_ADDED",
+            Event::LandlockDegraded(_) => "LANDLOCK_DEGRADED",
+            Event::ProviderRevoked(_) => "PROVIDER_REVOKED",
         }
     }
 
     fn level(&self) -> &'static str {
         match self {
-            Event::PolicyFailed(..) => "warn",
+            Event::PolicyFailed(..)
+            | Event::StreamLost(_)
+            | Event::LandlockDegraded(_)
+            | Event::ProviderRevoked(_) => "warn",
             Event::Connect(_)
             | Event::Forward(_)
             | Event::L7Request(_)
@@ -62,7 +74,8 @@ impl Event {
             | Event::TunnelClosed(_)
             | Event::Refused(_)
             | Event::PolicyLoaded(_)
-            | Event::SnapshotApplied(_) => "info",
+            | Event::SnapshotApplied(_)
+            | Event::BaselineAdded(_) => "info",
         }
     }
 }
@@ -244,6 +257,27 @@ impl Applied {
         line.number("generation", Some(self.generation));
         line.number("routes", Some(self.routes));
         line.number("sandboxes", Some(self.sandboxes));
+    }
+}
+
+impl StreamLost {
+    fn write(&self, line: &mut Line<'_>) {
+        line.text("error", Some(self.error.as_str()));
+        line.number("retry_ms", Some(self.retry.as_millis()));
+    }
+}
+
+impl Landlock {
+    fn write(&self, line: &mut Line<'_>) {
+        line.text("state", Some(self.state));
+        line.list("paths", self.paths.iter().map(Text::as_str));
+    }
+}
+
+impl Revoked {
+    fn write(&self, line: &mut Line<'_>) {
+        line.text("provider", self.provider.as_ref().map(Text::as_str));
+        line.number("generation", Some(self.generation));
     }
 }
 

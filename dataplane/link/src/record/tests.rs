@@ -271,6 +271,51 @@ fn a_load_names_the_version_in_force_and_no_request() {
     assert!(applied.ends_with("\"generation\":2,\"routes\":1,\"sandboxes\":1}\n"));
 }
 
+/// LOG-1: what is said of the gateway, the file rules and a provider, and how loudly.
+#[test]
+fn what_is_less_than_it_should_be_is_a_warning() {
+    let paths = || vec![Text::new(b"/opt/a"), Text::new(b"/opt/b")];
+    for (event, keys) in [
+        (
+            Event::StreamLost(StreamLost {
+                error: Text::new(b"it was silent"),
+                retry: Duration::from_micros(733_900),
+            }),
+            r#""warn","msg":"STREAM_LOST",…"error":"it was silent","retry_ms":733}"#,
+        ),
+        (
+            Event::BaselineAdded(paths()),
+            r#""info","msg":"BASELINE_ADDED",…"paths":["/opt/a","/opt/b"]}"#,
+        ),
+        (
+            Event::LandlockDegraded(Landlock {
+                state: "none",
+                paths: Vec::new(),
+            }),
+            r#""warn","msg":"LANDLOCK_DEGRADED",…"state":"none","paths":"-"}"#,
+        ),
+        (
+            Event::ProviderRevoked(Revoked {
+                provider: Some(Text::new(b"openai")),
+                generation: 7,
+            }),
+            r#""warn","msg":"PROVIDER_REVOKED",…"provider":"openai","generation":7}"#,
+        ),
+        (
+            Event::ProviderRevoked(Revoked {
+                provider: None,
+                generation: 7,
+            }),
+            r#""warn","msg":"PROVIDER_REVOKED",…"provider":"-","generation":7}"#,
+        ),
+    ] {
+        let text = line(event);
+        let (head, tail) = keys.split_once('…').unwrap();
+        assert!(text.contains(head), "{text}");
+        assert!(text.trim_end().ends_with(tail), "{text}");
+    }
+}
+
 /// LOG-1: L7_REQUEST, what is absent as `-`; a query has no place in it.
 #[test]
 fn an_inspected_request_names_what_was_judged() {

@@ -35,7 +35,7 @@ fn a_reader_that_stopped_reading_costs_records_and_no_time() {
     let (records, intake) = ring(20_000);
     push(&records, 20_000);
     let mut tally = Tally::new();
-    while empty(&intake, Some(&mut sink), &mut tally) == Left::Some {}
+    while empty(&intake, Some(&mut sink), &Shelf::default(), &mut tally) == Left::Some {}
     assert!(sink.pending.len() <= PENDING_BYTES_MAX);
     assert!(records.lost() > 0, "more than fits was pushed");
     let kept = 20_000 - records.lost();
@@ -70,7 +70,7 @@ fn records_that_a_full_disk_refuses_are_counted_at_the_end() {
         .build()
         .unwrap();
     closing.send(true).unwrap();
-    let summary = runtime.block_on(run(intake, Some(sink), is_closing));
+    let summary = runtime.block_on(run(intake, Some(sink), &Shelf::default(), is_closing));
     assert_eq!(summary.lost, 10);
     assert_eq!(
         summary.denials[0].count, 10,
