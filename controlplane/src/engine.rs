@@ -5,6 +5,7 @@
 //! another gateway's commit came first, so no update is lost (STO-5).
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,8 +67,17 @@ impl Engine {
         &self,
         act: impl Fn(&State, i64) -> Result<(Vec<Change>, T), R>,
     ) -> Result<(T, u64), ChangeError<R>> {
-        let turn = self.turn.lock().await;
-        for _ in 0..ATTEMPTS_MAX {
+        // Why bounded: a store that is away takes its time with each commit, and those who wait would add theirs up.
+        let turn = tokio::time::timeout(TURN_MAX, self.turn.lock()).await;
+        let turn = turn.map_err(|_| {
+            ChangeError::Store(StoreError::Unavailable(
+                "the changes before this one take too long".to_owned(),
+            ))
+        })?;
+        for attempt in 0..ATTEMPTS_MAX {
+            if attempt > 0 {
+                tokio::time::sleep(apart(attempt)).await;
+            }
             let state = self.state();
             let now = now_ms();
             let (changes, out) = act(&state, now).map_err(ChangeError::Refused)?;
@@ -87,14 +97,20 @@ impl Engine {
                 Err(CommitError::Conflict | CommitError::Duplicate(_)) => {
                     self.reload(&turn).await.map_err(ChangeError::Store)?
                 }
-                Err(CommitError::Store(error)) => {
-                    // It may have taken effect all the same.
-                    _ = self.reload(&turn).await;
-                    return Err(ChangeError::Store(error));
-                }
+                // It may have taken effect all the same; `follow` sees that when the store is back.
+                Err(CommitError::Store(error)) => return Err(ChangeError::Store(error)),
             }
         }
         Err(ChangeError::Contended)
+    }
+
+    /// Reads the state again: what another gateway committed a moment ago may not have been told here yet.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let turn = self.turn.lock().await;
+        self.reload(&turn).await
     }
 
     /// Follows what other gateways commit, for ever.
@@ -104,7 +120,15 @@ impl Engine {
             let followed = async {
                 self.store.changed(self.state().generation).await?;
                 let turn = self.turn.lock().await;
-                self.reload(&turn).await
+                // Why again: most often it was a commit of this process, and that has been published meanwhile.
+                let news = self.store.changed(self.state().generation);
+                match tokio::time::timeout(Duration::ZERO, news).await {
+                    Ok(changed) => {
+                        changed?;
+                        self.reload(&turn).await
+                    }
+                    Err(_) => Ok(()),
+                }
             };
             match followed.await {
                 Ok(()) => pause = FIRST_PAUSE,
@@ -133,6 +157,13 @@ impl Engine {
     }
 }
 
+/// What lies before another attempt: a random part of a time that grows, so that gateways that write at once do not lose
+/// to the same one again and again.
+fn apart(attempt: u32) -> Duration {
+    let most_us = 1_000u64 << attempt.min(6);
+    Duration::from_micros(RandomState::new().hash_one(attempt) % most_us)
+}
+
 async fn read(store: &dyn Store) -> Result<State, StoreError> {
     let rows = store.load().await?;
     State::of(&rows).map_err(|error: UnreadableRow| StoreError::Unusable(error.to_string()))
@@ -156,8 +187,11 @@ impl<R: fmt::Display> fmt::Display for ChangeError<R> {
     }
 }
 
+/// How long a change waits for those before it.
+const TURN_MAX: Duration = Duration::from_millis(1_900);
+
 /// How often a change is worked out again before it is given up.
-const ATTEMPTS_MAX: usize = 32;
+const ATTEMPTS_MAX: u32 = 32;
 
 /// What lies between two looks at a store that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -14,7 +14,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+mod clamp;
+pub mod config;
 pub mod engine;
+pub mod fleet;
+pub mod inference;
+pub mod logs;
 pub mod model;
+mod page;
+pub mod pki;
+pub mod policy;
+pub mod provider;
 pub mod refused;
+pub mod sandbox;
+pub mod secrets;
+pub mod server;
 pub mod store;

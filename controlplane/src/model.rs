@@ -121,6 +121,8 @@ pub enum Change {
         /// Which.
         version: u32,
     },
+    /// The generation is at least this one, and all else stays: a host has one that this store lost (DPL-3).
+    AdvanceTo(u64),
 }
 
 impl State {
@@ -146,7 +148,8 @@ impl State {
         next
     }
 
-    fn apply(&mut self, change: &Change) {
+    /// Takes one step; the number stays.
+    pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::PutProvider(provider) => {
                 self.providers
@@ -183,6 +186,8 @@ impl State {
                     Arc::make_mut(revisions).retain(|revision| revision.version != *version);
                 }
             }
+            // The store counts; `after` is told what came of it.
+            Change::AdvanceTo(_) => {}
         }
     }
 

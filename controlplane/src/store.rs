@@ -4,10 +4,34 @@
 //! default) and `postgres` (several gateways).
 //!
 //! Invariants: a commit that returned is durable; it took effect only if no other commit came between its base and it, and
-//! then the generation is the base's plus one; a reader sees the rows of one generation.
+//! then the generation is the base's plus one, or the later one that the commit names; a reader sees the rows of one
+//! generation; what one body refuses, the other refuses too.
+
+mod postgres;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+
+/// Opens the store that a URL names, and makes or migrates its schema (STO-1).
+///
+/// `sqlite:PATH` is a file of one gateway, made when it is not there; `postgres://…` or `postgresql://…` a server of several.
+///
+/// # Errors
+/// Another scheme; a store that cannot be reached, or is not as this version needs it. No error repeats the URL, which
+/// may hold a password.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) => Ok(Arc::new(sqlite::SqliteStore::open(path).await?)),
+        Some(("postgres" | "postgresql", _)) => {
+            Ok(Arc::new(postgres::PostgresStore::open(url).await?))
+        }
+        Some(_) | None => Err(StoreError::Unusable(
+            "the database URL must be sqlite:PATH, postgres://… or postgresql://…".to_owned(),
+        )),
+    }
+}
 
 /// What a row of `objects` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +167,19 @@ pub enum Write {
         /// Its value.
         value: String,
     },
+    /// No row changes; the generation that the commit makes is at least this one (DPL-3).
+    AdvanceTo(u64),
+}
+
+/// The generation that a commit makes; none after the last one.
+fn next(base: u64, writes: &[Write]) -> Option<u64> {
+    let mut generation = base.checked_add(1)?;
+    for write in writes {
+        if let Write::AdvanceTo(least) = write {
+            generation = generation.max(*least);
+        }
+    }
+    Some(generation)
 }
 
 /// A place for rows.
@@ -166,6 +203,45 @@ pub trait Store: Send + Sync + 'static {
     /// The store cannot be asked.
     async fn changed(&self, known: u64) -> Result<(), StoreError>;
 }
+
+impl Write {
+    /// What no body takes: the store's own names in `meta`, and NUL in text, which PostgreSQL cannot hold.
+    fn check(&self) -> Result<(), CommitError> {
+        let texts: &[&str] = match self {
+            Write::PutObject(row) => &[&row.id, &row.name],
+            Write::RemoveObject { id, .. } => &[id],
+            Write::PutRevision(row) => &[&row.sandbox_id, &row.policy_hash, &row.load_error],
+            Write::RemoveRevision { sandbox_id, .. } => &[sandbox_id],
+            Write::PutTombstone(TombstoneRow { name, .. })
+            | Write::RemoveTombstone { name, .. } => &[name],
+            Write::PutMeta { key, .. } if OWN_META.contains(&key.as_str()) => {
+                return Err(refused(format!("`{key}` in `meta` is the store's own")));
+            }
+            Write::PutMeta { key, value } => &[key, value],
+            Write::AdvanceTo(_) => &[],
+        };
+        if texts.iter().any(|text| text.contains('\0')) {
+            return Err(refused("a text with NUL in it".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn refused(what: String) -> CommitError {
+    CommitError::Store(StoreError::Unusable(format!("not written: {what}")))
+}
+
+/// A revision of a sandbox that is not there, found at the end of a transaction.
+fn orphan() -> CommitError {
+    refused("a policy without its sandbox".to_owned())
+}
+
+/// Names in `meta` that are the store's.
+const OWN_META: [&str; 3] = [GENERATION, SCHEMA_VERSION, ROWS_SUM];
+const GENERATION: &str = "generation";
+const SCHEMA_VERSION: &str = "schema_version";
+/// SQLite only: what all rows add up to, see `sqlite::sum`.
+const ROWS_SUM: &str = "rows_sum";
 
 /// Why a commit took no effect.
 #[derive(Debug)]

@@ -164,6 +164,7 @@ impl Change {
                 sandbox_id: sandbox_id.clone(),
                 version: *version,
             }],
+            Change::AdvanceTo(generation) => vec![Write::AdvanceTo(*generation)],
         }
     }
 }

@@ -65,6 +65,7 @@ fn kept(changes: &[Change]) -> Rows {
             Write::PutMeta { key, value } => {
                 rows.meta.insert(key, value);
             }
+            Write::AdvanceTo(generation) => rows.generation = generation,
         }
     }
     rows
