@@ -46,10 +46,21 @@ pub(crate) fn policy(args: &RunArgs) -> Result<PolicyDocument, InputError> {
 /// The files of a run that can be read again, as they were found at the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
+    source: PolicySource,
     policy: Option<PathBuf>,
     rules: Option<PathBuf>,
     data: Option<PathBuf>,
     routes: Option<PathBuf>,
+}
+
+/// Who says what the policy is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PolicySource {
+    /// Files of this machine.
+    #[default]
+    Files,
+    /// A gateway, and files only until it does (POL-10).
+    Gateway,
 }
 
 impl Files {
@@ -57,10 +68,20 @@ impl Files {
     pub(crate) fn of(args: &RunArgs) -> Files {
         let usual = || Some(PathBuf::from(DISCOVERED)).filter(|path| path.exists());
         Files {
+            source: PolicySource::Files,
             policy: args.policy.clone().or_else(usual),
             rules: args.policy_rules.clone(),
             data: args.policy_data.clone(),
             routes: args.routes.clone(),
+        }
+    }
+
+    /// Those that are left where a gateway says what the policy is.
+    pub(crate) fn without_policy(self) -> Files {
+        Files {
+            source: PolicySource::Gateway,
+            routes: self.routes,
+            ..Files::default()
         }
     }
 
@@ -92,32 +113,45 @@ impl Files {
 
 /// What files that were read again say.
 pub(crate) struct Again {
-    /// The policy as its author wrote it.
-    pub(crate) written: PolicyDocument,
-    pub(crate) warnings: Vec<Problem>,
-    pub(crate) policy: Policy,
+    /// Absent where a gateway says what the policy is.
+    pub(crate) policy: Option<PolicyAgain>,
     /// Absent when there is no file of them.
     pub(crate) routes: Option<Routes>,
+}
+
+/// A policy that was read again.
+pub(crate) struct PolicyAgain {
+    /// As its author wrote it.
+    pub(crate) written: PolicyDocument,
+    pub(crate) warnings: Vec<Problem>,
+    pub(crate) compiled: Policy,
 }
 
 /// Reads the files of a running sandbox again. Unlike at the start nothing stands in for a file that is broken.
 pub(crate) fn again(args: &RunArgs, files: &Files) -> Result<Again, String> {
     let routes = files.routes().is_some().then(|| routes(args));
     let routes = routes.transpose().map_err(InputError::why);
-    // Both are read before either is given up: all errors are told together.
-    let ((written, warnings), routes) = match (written_again(args, files), routes) {
-        (Ok(loaded), Ok(routes)) => (loaded, routes),
-        (Err(why), Ok(_)) | (Ok(_), Err(why)) => return Err(why),
-        (Err(first), Err(second)) => return Err(format!("{first}\n{second}")),
+    let policy = match files.source {
+        PolicySource::Files => policy_again(args, files).map(Some),
+        PolicySource::Gateway => Ok(None),
     };
+    // Both are read before either is given up: all errors are told together.
+    match (policy, routes) {
+        (Ok(policy), Ok(routes)) => Ok(Again { policy, routes }),
+        (Err(why), Ok(_)) | (Ok(_), Err(why)) => Err(why),
+        (Err(first), Err(second)) => Err(format!("{first}\n{second}")),
+    }
+}
+
+fn policy_again(args: &RunArgs, files: &Files) -> Result<PolicyAgain, String> {
+    let (written, warnings) = written_again(args, files)?;
     let mut document = written.clone();
     document.complete();
     let rules = rules(args, &document).map_err(InputError::why)?;
-    Ok(Again {
+    Ok(PolicyAgain {
         written,
         warnings,
-        policy: compile(document, rules),
-        routes,
+        compiled: compile(document, rules),
     })
 }
 
@@ -155,6 +189,14 @@ pub(crate) fn read_rules(
     document: &PolicyDocument,
 ) -> Result<Rules, String> {
     check_rules(path, data, document).map_err(|problems| list(&problems))
+}
+
+/// Looks into rules that came from elsewhere.
+pub(crate) fn check(rules: &Rules) -> Result<(), String> {
+    evaluators().check(rules).map_err(|error| match error {
+        RulesError::Rules(problem) => problem.to_string(),
+        RulesError::Stopped | RulesError::Start(_) => error.to_string(),
+    })
 }
 
 /// The same, for verbs that look at each finding.
@@ -277,7 +319,8 @@ pub(crate) fn with_links(mut document: PolicyDocument) -> PolicyDocument {
 
 fn add_targets(binaries: &mut Vec<Binary>) {
     let target = |binary: &Binary| {
-        let target = link_target(binary.path.as_str()).filter(|_| binary.path.is_literal())?;
+        let target =
+            link::symlink_target(binary.path.as_str()).filter(|_| binary.path.is_literal())?;
         let path = Glob::new(&String::from_utf8(target.into()).ok()?);
         // A star in a file's name cannot be written as a pattern; nobody is told of such a target.
         path.is_literal().then_some(Binary { path })
@@ -286,16 +329,10 @@ fn add_targets(binaries: &mut Vec<Binary>) {
     binaries.extend(targets);
 }
 
-fn link_target(path: &str) -> Option<Box<[u8]>> {
-    use std::os::unix::ffi::OsStringExt;
-    let target = std::fs::canonicalize(path).ok()?;
-    (target != Path::new(path)).then(|| target.into_os_string().into_vec().into_boxed_slice())
-}
-
 /// Compiles; an exact binary pattern that is a symbolic link also stands for its target (IDN-8). Where there are rules,
 /// they judge the network.
 pub(crate) fn compile(document: PolicyDocument, rules: Option<Rules>) -> Policy {
-    let compiled = Policy::compile_with_links(document, &link_target);
+    let compiled = Policy::compile_with_links(document, &link::symlink_target);
     match rules {
         Some(rules) => compiled.with_rules(rules),
         None => compiled,

@@ -176,7 +176,10 @@ impl Reload {
         }
         out_of_reach(&self.files, &self.writable)?;
         let again = inputs::again(&self.args, &self.files)?;
-        if let Err(changes) = policy::update(&self.created, &again.written) {
+        let written = again.policy.as_ref().map(|policy| &policy.written);
+        if let Some(written) = written
+            && let Err(changes) = policy::update(&self.created, written)
+        {
             let file = self.files.document().unwrap_or(Path::new("policy"));
             let text = std::fs::read_to_string(file).unwrap_or_default();
             let findings = changes
@@ -190,43 +193,55 @@ impl Reload {
     /// Puts all of it in force.
     fn apply(&mut self, again: Again) {
         let newest = self.snapshots.load();
-        let mut snapshot = Snapshot::clone(&newest.value);
-        let before = snapshot.policies.get(&self.sandbox).map(Arc::clone);
-        let policy = replacement(again.policy, before.as_ref());
-        let is_new = before.is_none_or(|before| before.hash() != policy.hash());
-        if is_new {
-            self.version += 1;
-            self.warn(&again.warnings);
-        }
-        let hash = policy.hash().to_owned();
-        snapshot.policies.insert(self.sandbox.clone(), policy);
-        if let Some(routes) = again.routes {
-            let before = snapshot.routes.take().unwrap_or_default();
-            snapshot.routes = Some(Arc::new(routes.in_place_of(&before)));
-        }
-        let (routes, sandboxes) = (
-            snapshot.routes.as_ref().map(Arc::clone).unwrap_or_default(),
-            snapshot.policies.len(),
-        );
-        let generation = self.snapshots.put(Arc::new(snapshot)).number();
+        let before = newest.value.policies.get(&self.sandbox);
+        let policy = again.policy.map(|again| {
+            let policy = replacement(again.compiled, before);
+            if before.is_none_or(|before| before.hash() != policy.hash()) {
+                self.version += 1;
+                self.warn(&again.warnings);
+            }
+            policy
+        });
+        let routes = again.routes.map(|routes| {
+            let before = newest.value.routes.as_ref().map(Arc::clone);
+            Arc::new(routes.in_place_of(&before.unwrap_or_default()))
+        });
+        // A gateway may put the other half in force at the same time.
+        let generation = self.snapshots.update(|newest| {
+            let mut next = newest.clone();
+            if let Some(policy) = &policy {
+                next.policies
+                    .insert(self.sandbox.clone(), Arc::clone(policy));
+            }
+            if let Some(routes) = &routes {
+                next.routes = Some(Arc::clone(routes));
+            }
+            next
+        });
         self.said = None;
-        let version = PolicyVersion {
-            version: self.version,
-            hash: Text::new(hash.as_bytes()),
-        };
-        self.record(Event::PolicyLoaded(version));
+        if let Some(policy) = &policy {
+            self.record(Event::PolicyLoaded(PolicyVersion {
+                version: self.version,
+                hash: Text::new(policy.hash().as_bytes()),
+            }));
+        }
+        let newest = self.snapshots.load();
+        let routes = newest.value.routes.as_ref().map(Arc::clone);
+        let routes = routes.unwrap_or_default();
         self.record(Event::SnapshotApplied(Applied {
-            generation,
+            generation: generation.number(),
             routes: routes.as_slice().len(),
-            sandboxes,
+            sandboxes: newest.value.policies.len(),
         }));
         self.tell_inside(&routes);
         let version = self.version;
         self.show(|facts| {
             facts.reload_error = None;
-            facts.policy.version = version;
-            facts.policy.hash = hash;
-            facts.policy.loaded = link::record::rfc3339(SystemTime::now());
+            if let Some(policy) = policy {
+                facts.policy.version = version;
+                facts.policy.hash = policy.hash().to_owned();
+                facts.policy.loaded = link::record::rfc3339(SystemTime::now());
+            }
             facts.routes.count = routes.as_slice().len();
         });
     }
@@ -273,8 +288,8 @@ impl Reload {
     }
 
     /// Shows what changed to `ringfence status`.
-    fn show(&mut self, change: impl FnOnce(&mut Facts)) {
-        if let Some(board) = &mut self.board {
+    fn show(&self, change: impl FnOnce(&mut Facts)) {
+        if let Some(board) = &self.board {
             board.change(change);
         }
     }
@@ -282,6 +297,12 @@ impl Reload {
     fn record(&self, event: Event) {
         say(&self.records, &self.sandbox, event);
     }
+}
+
+/// What a policy lacked (BAS-3).
+pub(crate) fn baseline_added(paths: &[String]) -> Event {
+    let paths = paths.iter().map(|path| Text::new(path.as_bytes()));
+    Event::BaselineAdded(paths.collect())
 }
 
 /// Records what is no request's.

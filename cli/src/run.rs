@@ -3,34 +3,40 @@
 //! The order is that of GEN-5 and SBX-1: inputs, data plane, fence with its listeners, hand-over
 //! confirmed, and only then the command. Whatever fails before ends the start, and says which step.
 
+mod began;
+mod gateway;
+mod hidden;
 mod live;
+mod prepare;
 mod spec;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::{Attachment, DataPlane, Lookup, Snapshot};
+use dataplane::{Attachment, DataPlane, Lookup};
+use link::record::Event;
 use policy::SandboxId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sandbox::{Connects, Fence, Observe, Outcome, RuntimeDir, Started};
+use sandbox::{Fence, LandlockState, Observe, Outcome, RuntimeDir};
 
 use crate::args::RunArgs;
 use crate::inputs::{self, Files, InputError};
 use crate::print::{self, NOT_STARTED, USAGE};
 use crate::reload::{self, Contents};
+use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::summary;
 
+use gateway::{Following, Joined, Later, Setting};
 pub(crate) use live::inference_file;
 use live::{Begun, Live};
+use prepare::{Names, Prepared};
 
 /// Runs the command and gives the exit code of CLI-6.
-pub(crate) fn run(args: Box<RunArgs>) -> ExitCode {
+pub(crate) fn run(args: Box<RunArgs>, settings: &Settings) -> ExitCode {
     let args = Arc::from(args);
-    match hide().and_then(|()| start(&args)) {
+    match hide().and_then(|()| start(&args, settings)) {
         Ok((running, data_plane)) => finish(&args, running, data_plane),
         Err(Stop { code, why }) => print::fail(code, why),
     }
@@ -75,62 +81,134 @@ struct Running {
     fence: Fence,
     signals: Signals,
     live: Live,
+    /// Absent without a gateway.
+    following: Option<Following>,
     _runtime_dir: Arc<RuntimeDir>,
 }
 
-fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
-    let (name, id) = names(args)?;
-    let sandbox_id = SandboxId::new(&name).ok_or_else(|| Stop {
-        code: USAGE,
-        why: "--name takes 1 to 253 bytes without control characters".to_owned(),
-    })?;
+fn start(args: &Arc<RunArgs>, settings: &Settings) -> Result<(Running, DataPlane), Stop> {
+    let names = prepare::names(args)?;
     let files = Files::of(args);
     let seen = Contents::of(&files);
-    let mut document = inputs::policy(args)?;
-    let created = document.clone();
-    let added = document.complete();
-    let rules = inputs::rules(args, &document)?;
+    let document = inputs::policy(args)?;
     let routes = inputs::routes(args)?;
-    let available = inference_file(&routes);
-    let runtime_dir = RuntimeDir::create(
-        &id,
-        std::env::var_os("XDG_RUNTIME_DIR")
-            .map(PathBuf::from)
-            .as_deref(),
-    )
-    .map_err(Stop::own)?;
-    let mut spec = spec::of(args, &document, &added, &id, &name, &runtime_dir)?;
+    // Before the first thread, so that no signal is lost between here and the wait.
+    let signals = Signals::take().map_err(Stop::own)?;
+    let joined = Joined::begin(args, settings, &names.name, &document)?;
+    let (files, seen) = match &joined {
+        Some(_) => {
+            let files = files.without_policy();
+            let seen = Contents::of(&files);
+            (files, seen)
+        }
+        None => (files, seen),
+    };
+    let prepared = prepare::prepare(args, &names, document, routes, joined.as_ref());
+    let (prepared, data_plane) = match prepared {
+        Ok(prepared) => prepared,
+        Err(stop) => {
+            joined.into_iter().for_each(Joined::give_up);
+            return Err(stop);
+        }
+    };
+    let runtime_dir = Arc::clone(&prepared.runtime_dir);
+    let record_id = joined.as_ref().and_then(Joined::id);
+    let record_id = record_id.unwrap_or(&names.id).to_owned();
+    let later = joined
+        .as_ref()
+        .map(|joined| Later::new(&runtime_dir, joined.address()));
+    let following = match (joined, &later) {
+        (Some(joined), Some(later)) => Some(joined.follow(Setting {
+            args,
+            sandbox: &names.sandbox,
+            created: &prepared.created,
+            data_plane: &data_plane,
+            later,
+        })?),
+        (None, _) | (_, None) => None,
+    };
+    let launched = launch(Launch {
+        args,
+        settings,
+        names,
+        prepared,
+        files,
+        seen,
+        data_plane: &data_plane,
+        record_id,
+        later: later.as_ref(),
+        following: following.as_ref(),
+    });
+    let (fence, live) = match launched {
+        Ok(launched) => launched,
+        Err(stop) => {
+            if let Some(following) = following {
+                following.failed(&stop);
+            }
+            return Err(stop);
+        }
+    };
+    if let (Some(name), Some(_)) = (&args.name, &following) {
+        crate::sandbox::remember(name, settings);
+    }
+    Ok((
+        Running {
+            fence,
+            signals,
+            live,
+            following,
+            _runtime_dir: runtime_dir,
+        },
+        data_plane,
+    ))
+}
+
+/// What a launch needs.
+struct Launch<'a> {
+    args: &'a Arc<RunArgs>,
+    settings: &'a Settings,
+    names: Names,
+    prepared: Prepared,
+    files: Files,
+    seen: Contents,
+    data_plane: &'a DataPlane,
+    /// As the command is told.
+    record_id: String,
+    later: Option<&'a Later>,
+    following: Option<&'a Following>,
+}
+
+/// The fence, the hand-over, the command.
+fn launch(launch: Launch<'_>) -> Result<(Fence, Live), Stop> {
+    let Launch {
+        args,
+        settings,
+        names: Names { name, id, sandbox },
+        prepared,
+        files,
+        seen,
+        data_plane,
+        record_id,
+        later,
+        following,
+    } = launch;
+    let Prepared {
+        created,
+        complete,
+        added,
+        runtime_dir,
+    } = prepared;
+    let who = spec::Who {
+        id: &record_id,
+        name: &name,
+        credentials: following.map_or(&[][..], |following| &following.credentials),
+    };
+    let mut spec = spec::of(args, &complete, &added, who, &runtime_dir, settings)?;
     let writable = spec::writable(&spec);
     if args.watch {
         reload::out_of_reach(&files, &writable)
             .map_err(|why| Stop::own(format!("--watch: {why}")))?;
     }
-    // Before the first thread, so that no signal is lost between here and the wait.
-    let signals = Signals::take().map_err(Stop::own)?;
-
-    let compiled = inputs::compile(document, rules);
-    let policies = HashMap::from([(sandbox_id.clone(), Arc::new(compiled))]);
-    let data_plane = dataplane::start(dataplane::Config {
-        limits: dataplane::Limits::default(),
-        workers: 1,
-        helpers: 2,
-        rules_program: inputs::RULES_PROGRAM.into(),
-        link: link::Config {
-            record_file: args.record.clone(),
-            ..link::Config::default()
-        },
-        snapshot: Snapshot {
-            policies,
-            routes: Some(Arc::new(routes)),
-        },
-        site: policy::Site::default(),
-        trust: dataplane::Trust::OwnAuthority,
-    })
-    .map_err(Stop::own)?;
-    let ca_pem = data_plane.ca_pem().map_err(Stop::own)?;
-    runtime_dir.write_trust(ca_pem).map_err(Stop::own)?;
-    runtime_dir.write_hosts().map_err(Stop::own)?;
-    runtime_dir.write_inference(&available).map_err(Stop::own)?;
 
     let launched = |error: sandbox::LaunchError| Stop {
         code: error.exit_code(),
@@ -142,12 +220,21 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
     };
     let mut fence = sandbox::launch(&spec).map_err(launched)?;
     raise_descriptor_limit();
-    attach(&data_plane, sandbox_id.clone(), &mut fence)?;
+    attach(data_plane, sandbox.clone(), &mut fence)?;
     let started = fence.go().map_err(launched)?;
     if !args.quiet {
-        warn(&started);
+        began::warn(&started);
     }
-    let runtime_dir = Arc::new(runtime_dir);
+    if started.landlock != LandlockState::Full {
+        let event = Event::LandlockDegraded(began::degraded(&started));
+        reload::say(data_plane.records(), &sandbox, event);
+    }
+    if let Some(later) = later {
+        later.started(fence.remote());
+    }
+    if let Some(following) = following {
+        following.started(began::report(&started));
+    }
     let live = Live::begin(Begun {
         args,
         files,
@@ -156,41 +243,14 @@ fn start(args: &Arc<RunArgs>) -> Result<(Running, DataPlane), Stop> {
         created,
         id,
         name,
-        sandbox: sandbox_id,
-        data_plane: &data_plane,
+        sandbox,
+        data_plane,
         runtime_dir: &runtime_dir,
         started: &started,
+        gateway: later,
     })
     .map_err(Stop::own)?;
-    Ok((
-        Running {
-            fence,
-            signals,
-            live,
-            _runtime_dir: runtime_dir,
-        },
-        data_plane,
-    ))
-}
-
-/// What the start could not do, and what that means.
-fn warn(started: &Started) {
-    for skipped in started.skipped.iter().filter(|skipped| skipped.degrades) {
-        print::message(format_args!(
-            "warning: {}: {}",
-            skipped.path.display(),
-            skipped.reason
-        ));
-    }
-    if started.landlock == sandbox::LandlockState::None {
-        print::message("warning: this kernel has no Landlock; file rules are not enforced");
-    }
-    if let Connects::Unobserved(why) = &started.connects {
-        print::message(format_args!(
-            "warning: connect(2) cannot be observed: {why}; a program that means to can be taken for another one that \
-                 `binaries` lists (docs/decisions/0009)"
-        ));
-    }
+    Ok((fence, live))
 }
 
 /// One connection takes two descriptors and a splice's pipe two more, and the usual soft limit is 1,024. After the launch,
@@ -203,17 +263,6 @@ fn raise_descriptor_limit() {
     };
     // Why ignored: what is left is what there was, and running out of it is an answer (LIM-1).
     _ = setrlimit(Resource::Nofile, raised);
-}
-
-/// The sandbox's name, and an id that no other run has.
-fn names(args: &RunArgs) -> Result<(String, String), Stop> {
-    let mut random = [0u8; 6];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-        .map_err(Stop::own)?;
-    let id = random
-        .iter()
-        .fold("sb-".to_owned(), |id, byte| id + &format!("{byte:02x}"));
-    Ok((args.name.clone().unwrap_or_else(|| id.clone()), id))
 }
 
 /// Hands the listeners to the data plane and waits until it confirms (GEN-5).
@@ -236,6 +285,7 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
         fence,
         signals,
         live,
+        following,
         _runtime_dir,
     } = running;
     let remote = fence.remote();
@@ -253,6 +303,9 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
     drop(forwarding.join());
     // What it was about to put in force has nobody to be in force for.
     live.end();
+    if let Some(following) = following {
+        following.end();
+    }
     let denied = data_plane.close();
     if !args.quiet {
         if outcome == Outcome::TimedOut {

@@ -1,28 +1,60 @@
-//! `ringfence status`: what this user runs on this machine (CLI-22, in file mode).
+//! `ringfence status`: both planes at a glance (CLI-22).
 //!
 //! Every `ringfence run` keeps a file with its facts (`board`) beside the runtime directories, where no sandbox can see
-//! it; this verb reads them. A file whose launcher is gone is removed.
+//! it; this verb reads them, and removes those whose launcher is gone. What a gateway knows is asked of it (`cluster`).
+//! Without a gateway on this machine, and none named, the sandboxes of this machine are all there is to say.
 
 mod board;
+mod cluster;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Write;
 use std::process::ExitCode;
 
-pub(crate) use board::{Board, Facts, LandlockFacts, PolicyFacts, Refused, RouteFacts};
+use serde_json::{Value, json};
 
-use crate::args::Output;
-use crate::print;
+pub(crate) use board::{
+    Board, Facts, GatewayFacts, LandlockFacts, PolicyFacts, Refused, RouteFacts,
+};
 
-/// Prints the running sandboxes, oldest first.
-pub(crate) fn status(output: Output) -> ExitCode {
+use crate::args::Printed;
+use crate::client::Client;
+use crate::print::{self, Ending, printable};
+use crate::settings::{Address, Chosen, Settings};
+
+/// Prints what the gateway says, and the sandboxes that run here, oldest first.
+pub(crate) fn status(printed: Printed, settings: &Settings) -> Ending {
     let running = board::running();
-    match output {
-        Output::Table => print::data(table(&running).trim_end()),
-        Output::Json => print::json(&serde_json::json!({ "sandboxes": running })),
+    let asked = match is_expected(settings) {
+        true => Client::connect(settings).and_then(|client| cluster::ask(&client)),
+        false => Ok(Value::Null),
+    };
+    let (gateway, ending) = match asked {
+        Ok(gateway) => (gateway, Ok(ExitCode::SUCCESS)),
+        // What runs here is told all the same.
+        Err(stop) => (Value::Null, Err(stop)),
+    };
+    let value = json!({ "gateway": gateway, "sandboxes": running });
+    print::shown(settings.form(printed), &value, || {
+        let local = table(&running);
+        match gateway.is_null() {
+            true => local.trim_end().to_owned(),
+            false => format!("{}\n\n{}", cluster::people(&gateway), local.trim_end()),
+        }
+    });
+    ending
+}
+
+/// Whether a gateway that does not answer is worth a word: one was named, or one left its socket here.
+fn is_expected(settings: &Settings) -> bool {
+    match settings.gateway() {
+        Ok(gateway) => match (&gateway.address, gateway.chosen) {
+            (_, Chosen::ByName) | (Address::Https { .. }, Chosen::ByDefault) => true,
+            (Address::Unix(path), Chosen::ByDefault) => path.exists(),
+        },
+        Err(_) => false,
     }
-    ExitCode::SUCCESS
 }
 
 fn table(running: &[Facts]) -> String {
@@ -30,24 +62,18 @@ fn table(running: &[Facts]) -> String {
         "ID", "NAME", "PID", "POLICY", "VERSION", "HASH", "LOADED", "ROUTES", "IDENTITY",
         "LANDLOCK",
     ];
-    let mut rows = vec![head.map(str::to_owned)];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(running.iter().map(row));
-    let mut widths = [0; 10];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
     let mut out = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a String cannot fail.
-            _ = write!(out, "{cell:width$}  ");
-        }
-        out.truncate(out.trim_end().len());
+    for (index, line) in print::align(&rows).into_iter().enumerate() {
+        out.push_str(&line);
         out.push('\n');
         let facts = index.checked_sub(1).and_then(|at| running.get(at));
+        if let Some(gateway) = facts.and_then(|facts| facts.gateway.as_ref()) {
+            _ = writeln!(out, "  gateway {}", printable(&standing(gateway)));
+        }
         if let Some(refused) = facts.and_then(|facts| facts.reload_error.as_ref()) {
+            // Writing to a String cannot fail.
             _ = writeln!(out, "  not reloaded since {}:", printable(&refused.at));
             for line in refused.error.lines() {
                 _ = writeln!(out, "    {}", printable(line));
@@ -57,13 +83,29 @@ fn table(running: &[Facts]) -> String {
     out
 }
 
-fn row(facts: &Facts) -> [String; 10] {
+fn standing(gateway: &GatewayFacts) -> String {
+    let connected = match (gateway.connected, gateway.stale) {
+        (true, _) => "connected",
+        (false, false) => "away",
+        (false, true) => "away for so long that its routes are not used (route_stale)",
+    };
+    match gateway.generation {
+        Some(generation) => format!("{}: {connected}, generation {generation}", gateway.address),
+        None => format!("{}: {connected}, nothing received yet", gateway.address),
+    }
+}
+
+fn row(facts: &Facts) -> Vec<String> {
     let policy = &facts.policy;
+    let unnamed = match facts.gateway {
+        Some(_) => "(gateway)",
+        None => "(restrictive default)",
+    };
     let cells = [
         &facts.id,
         &facts.name,
         &facts.pid.to_string(),
-        policy.file.as_deref().unwrap_or("(restrictive default)"),
+        policy.file.as_deref().unwrap_or(unnamed),
         &policy.version.to_string(),
         &policy.hash.chars().take(12).collect::<String>(),
         &policy.loaded,
@@ -71,11 +113,5 @@ fn row(facts: &Facts) -> [String; 10] {
         &facts.identity,
         &facts.landlock.state,
     ];
-    cells.map(printable)
-}
-
-/// Names of files may hold anything; a terminal should not.
-fn printable(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(visible).collect()
+    cells.map(printable).to_vec()
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use policy::{PolicyDocument, Problem};
 use serde_json::{Value, json};
 
-use crate::args::{CheckArgs, Output};
+use crate::args::CheckArgs;
 use crate::inputs;
-use crate::print::{self, FAILED};
+use crate::print::{self, FAILED, Form};
+use crate::settings::Settings;
 
 /// What was found in one file.
 struct Report {
@@ -17,14 +18,16 @@ struct Report {
     warnings: Vec<Problem>,
 }
 
-pub(crate) fn check(args: &CheckArgs) -> ExitCode {
+pub(crate) fn check(args: &CheckArgs, settings: &Settings) -> ExitCode {
     let mut reports: Vec<Report> = args.files.iter().map(|file| examine(file)).collect();
     if let Some(rules) = &args.policy_rules {
         reports.push(examine_rules(rules, args));
     }
-    match args.output {
-        Output::Table => reports.iter().for_each(tell),
-        Output::Json => print::json(&Value::from_iter(reports.iter().map(report))),
+    match settings.form(args.printed) {
+        Form::Table => reports.iter().for_each(tell),
+        Form::Data(encoding) => {
+            print::encoded(encoding, &Value::from_iter(reports.iter().map(report)))
+        }
     }
     let fails =
         |report: &Report| !report.errors.is_empty() || args.strict && !report.warnings.is_empty();

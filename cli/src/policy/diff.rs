@@ -3,11 +3,12 @@
 
 use std::process::ExitCode;
 
-use crate::args::{DiffArgs, Output};
+use crate::args::DiffArgs;
 use crate::inputs;
-use crate::print::{self, USAGE};
+use crate::print::{self, Form, USAGE};
+use crate::settings::Settings;
 
-pub(crate) fn diff(args: &DiffArgs) -> ExitCode {
+pub(crate) fn diff(args: &DiffArgs, settings: &Settings) -> ExitCode {
     let load = |path| inputs::load_policy(path).map(|loaded| loaded.document);
     let (old, new) = match (load(&args.old), load(&args.new)) {
         (Ok(old), Ok(new)) => (old, new),
@@ -15,10 +16,10 @@ pub(crate) fn diff(args: &DiffArgs) -> ExitCode {
         (Err(one), Err(other)) => return print::fail(USAGE, format_args!("{one}\n{other}")),
     };
     let comparison = policy::diff::diff(&old, &new);
-    match args.output {
-        Output::Table => comparison.differences.iter().for_each(print::data),
-        Output::Json => match serde_json::to_value(&comparison) {
-            Ok(json) => print::json(&json),
+    match settings.form(args.printed) {
+        Form::Table => comparison.differences.iter().for_each(print::data),
+        Form::Data(encoding) => match serde_json::to_value(&comparison) {
+            Ok(json) => print::encoded(encoding, &json),
             Err(error) => return print::fail(USAGE, error),
         },
     }

@@ -1,51 +1,82 @@
-//! `policy explain`: the verdict for one question, with its reasons (CLI-17).
+//! `policy explain`: the verdict for one question, with its reasons (CLI-17), by a file or by what a gateway serves.
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 
+use policy::custom::Rules;
 use policy::explain::{Entry, Explanation, Outcome, Question, RequestLine, Trace};
-use policy::{Caller, PolicyDocument};
+use policy::{Caller, Loaded, PolicyDocument};
+use proto::v1::GetSandboxPolicyRequest;
 use wire::{Authority, Host, Port};
 
-use crate::args::{ExplainArgs, Output};
+use crate::args::ExplainArgs;
+use crate::client::Client;
 use crate::inputs;
-use crate::print::{self, DENIED, FAILED, USAGE};
+use crate::print::{self, DENIED, Ending, Form, Stop};
+use crate::sandbox;
+use crate::settings::Settings;
 
-pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
-    let question = match question(args) {
-        Ok(question) => question,
-        Err(why) => return print::fail(USAGE, why),
+pub(crate) fn explain(args: &ExplainArgs, settings: &Settings) -> Ending {
+    let question = question(args).map_err(Stop::usage)?;
+    let explanation = match (&args.policy_rules, &args.policy) {
+        (Some(rules), policy) => by_rules(args, rules, policy.as_deref(), &question)?,
+        (None, Some(policy)) => {
+            let loaded = inputs::load_policy(policy).map_err(Stop::usage)?;
+            by_policy(args, loaded, &question)?
+        }
+        (None, None) => by_gateway(args, settings, &question)?,
     };
-    let explained = match (&args.policy_rules, &args.policy) {
-        (Some(rules), policy) => by_rules(args, rules, policy.as_deref(), &question),
-        (None, Some(policy)) => by_policy(args, policy, &question),
-        // One of the two is required.
-        (None, None) => return print::fail(USAGE, "--policy or --policy-rules is needed"),
-    };
-    let explanation = match explained {
-        Ok(explanation) => explanation,
-        Err((code, why)) => return print::fail(code, why),
-    };
-    match args.output {
+    match settings.form(args.printed) {
         // It ends with a line end of its own.
-        Output::Table => print::data(explanation.to_string().trim_end()),
-        Output::Json => match serde_json::to_value(&explanation) {
-            Ok(json) => print::json(&json),
-            Err(error) => return print::fail(FAILED, error),
-        },
+        Form::Table => print::data(explanation.to_string().trim_end()),
+        Form::Data(encoding) => {
+            let json = serde_json::to_value(&explanation).map_err(Stop::failed)?;
+            print::encoded(encoding, &json);
+        }
     }
-    match explanation.verdict {
+    Ok(match explanation.verdict {
         Outcome::Allow | Outcome::Audit => ExitCode::SUCCESS,
         Outcome::Deny => ExitCode::from(DENIED),
-    }
+    })
 }
 
-/// What stopped it, and the code to end with.
-type Stop = (u8, String);
+/// By the policy that a sandbox is served with. Its lines are those of the text that `policy get --full` shows.
+fn by_gateway(
+    args: &ExplainArgs,
+    settings: &Settings,
+    question: &Question,
+) -> Result<Explanation, Stop> {
+    let name = sandbox::meant(args.name.clone(), settings)?;
+    let client = Client::connect(settings)?;
+    let sandbox_id = sandbox::named(&client, &name)?.id;
+    let request = GetSandboxPolicyRequest { sandbox_id };
+    let served = client.call(client.ringfence().get_sandbox_policy(request))?;
+    sandbox::remember(&name, settings);
+    let policy = served.policy.ok_or_else(|| {
+        Stop::failed(format_args!(
+            "{name} has no policy; `ringfence policy set {name} --policy FILE` gives it one"
+        ))
+    })?;
+    let file = format!("{name}, version {}", served.version);
+    let loaded = policy::parse(&policy_proto::yaml(&policy), &file).map_err(Stop::failed)?;
+    let Some(rules) = policy_proto::rules(&loaded.document, &policy.rego) else {
+        return by_policy(args, loaded, question);
+    };
+    if args.trace {
+        return Err(Stop::usage(format_args!(
+            "--trace is of the built-in rules, and {name} has its own"
+        )));
+    }
+    inputs::check(&rules).map_err(Stop::failed)?;
+    ask(rules, loaded.document, question)
+}
 
-fn by_policy(args: &ExplainArgs, policy: &Path, question: &Question) -> Result<Explanation, Stop> {
-    let mut loaded = inputs::load_policy(policy).map_err(|problems| (USAGE, problems))?;
+fn by_policy(
+    args: &ExplainArgs,
+    mut loaded: Loaded,
+    question: &Question,
+) -> Result<Explanation, Stop> {
     // What `run` would make of it on this machine (IDN-8).
     loaded.document = inputs::with_links(loaded.document);
     let trace = if args.trace {
@@ -53,7 +84,7 @@ fn by_policy(args: &ExplainArgs, policy: &Path, question: &Question) -> Result<E
     } else {
         Trace::Hidden
     };
-    policy::explain::explain(&loaded, question, trace).map_err(|error| (FAILED, error.to_string()))
+    policy::explain::explain(&loaded, question, trace).map_err(Stop::failed)
 }
 
 /// By an operator's own rules, within the bounds they have in `run` (RGO-6).
@@ -65,16 +96,20 @@ fn by_rules(
 ) -> Result<Explanation, Stop> {
     let document = match policy {
         Some(policy) => {
-            let loaded = inputs::load_policy(policy).map_err(|problems| (USAGE, problems))?;
+            let loaded = inputs::load_policy(policy).map_err(Stop::usage)?;
             loaded.document
         }
         None => PolicyDocument::empty(),
     };
-    let rules = inputs::read_rules(rules, args.policy_data.as_deref(), &document)
-        .map_err(|problem| (USAGE, problem))?;
-    let prepared = inputs::evaluators()
-        .open(&rules)
-        .map_err(|error| (FAILED, error.to_string()))?;
+    let rules =
+        inputs::read_rules(rules, args.policy_data.as_deref(), &document).map_err(Stop::usage)?;
+    ask(rules, document, question)
+}
+
+/// Asks rules that were looked into.
+fn ask(rules: Rules, document: PolicyDocument, question: &Question) -> Result<Explanation, Stop> {
+    let evaluators = inputs::evaluators();
+    let prepared = evaluators.open(&rules).map_err(Stop::failed)?;
     let prepared = RefCell::new(prepared);
     let file = rules.file().to_owned();
     let ask = |asked: &[u8]| prepared.borrow_mut().ask(asked);

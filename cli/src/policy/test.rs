@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use policy::cases::{self, Ran};
 use serde_json::{Value, json};
 
-use crate::args::{Output, TestArgs};
+use crate::args::TestArgs;
 use crate::inputs;
-use crate::print::{self, FAILED, USAGE};
+use crate::print::{self, FAILED, Form, USAGE};
+use crate::settings::Settings;
 
-pub(crate) fn test(args: &TestArgs) -> ExitCode {
+pub(crate) fn test(args: &TestArgs, settings: &Settings) -> ExitCode {
     let mut reports = Vec::new();
     for file in &args.files {
         match run(file) {
@@ -21,14 +22,14 @@ pub(crate) fn test(args: &TestArgs) -> ExitCode {
             Err((code, why)) => return print::fail(code, why),
         }
     }
-    match args.output {
-        Output::Table => reports.iter().for_each(|(file, ran)| tell(file, ran)),
-        Output::Json => {
+    match settings.form(args.printed) {
+        Form::Table => reports.iter().for_each(|(file, ran)| tell(file, ran)),
+        Form::Data(encoding) => {
             let reports = reports.iter().map(|(file, ran)| {
                 let ok = ran.iter().all(|ran| ran.ok);
                 json!({"file": file, "ok": ok, "cases": ran})
             });
-            print::json(&Value::from_iter(reports));
+            print::encoded(encoding, &Value::from_iter(reports));
         }
     }
     if reports.iter().flat_map(|(_, ran)| ran).all(|ran| ran.ok) {

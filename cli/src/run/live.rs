@@ -11,6 +11,7 @@ use link::record::{Event, PolicyVersion, Text};
 use policy::{PolicyDocument, Routes, SandboxId};
 use sandbox::{Connects, InferenceFile, RuntimeDir, Started};
 
+use super::gateway::Later;
 use crate::args::RunArgs;
 use crate::inputs::Files;
 use crate::print;
@@ -33,6 +34,8 @@ pub(super) struct Begun<'a> {
     pub(super) data_plane: &'a DataPlane,
     pub(super) runtime_dir: &'a Arc<RuntimeDir>,
     pub(super) started: &'a Started,
+    /// Absent without a gateway.
+    pub(super) gateway: Option<&'a Later>,
 }
 
 /// Lasts as long as the command.
@@ -55,9 +58,14 @@ impl Live {
             hash: Text::new(hash.as_bytes()),
         };
         let records = begun.data_plane.records();
-        reload::say(records, &begun.sandbox, Event::PolicyLoaded(first));
+        if begun.gateway.is_none() {
+            reload::say(records, &begun.sandbox, Event::PolicyLoaded(first));
+        }
         let count = routes.map_or(0, |routes| routes.as_slice().len());
         let board = hang(begun.runtime_dir, facts(&begun, hash, count));
+        if let (Some(board), Some(gateway)) = (&board, begun.gateway) {
+            gateway.shown(board);
+        }
         if begun.files.paths().is_empty() {
             let reloading = None;
             return Ok(Live { reloading, board });
@@ -122,7 +130,7 @@ fn facts(begun: &Begun<'_>, hash: String, routes: usize) -> Facts {
         started: now.clone(),
         policy: PolicyFacts {
             file: files.document().map(absolute),
-            version: 1,
+            version: begun.gateway.map_or(1, Later::version),
             hash,
             loaded: now,
         },
@@ -130,6 +138,7 @@ fn facts(begun: &Begun<'_>, hash: String, routes: usize) -> Facts {
             file: files.routes().map(absolute),
             count: routes,
         },
+        gateway: begun.gateway.map(Later::facts),
         reload_error: None,
         watch: begun.args.watch,
         identity: match &started.connects {
@@ -151,7 +160,7 @@ fn facts(begun: &Begun<'_>, hash: String, routes: usize) -> Facts {
 pub(crate) fn inference_file(routes: &Routes) -> InferenceFile {
     InferenceFile {
         url: "https://inference.local/v1".to_owned(),
-        available: !routes.is_empty(),
+        available: !routes.as_slice().is_empty(),
         protocols: protocols(routes),
         model: routes.as_slice().first().map(|route| route.model.clone()),
         note: "no credential is needed; clients that insist on one accept any text".to_owned(),

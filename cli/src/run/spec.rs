@@ -8,18 +8,28 @@ use std::path::PathBuf;
 use policy::PolicyDocument;
 use sandbox::{Environment, Filesystem, Hints, Listed, Observe, RuntimeDir, Spec, Terminal};
 
-use super::Stop;
+use super::{Stop, hidden};
 use crate::args::RunArgs;
 use crate::print::USAGE;
+use crate::settings::Settings;
+
+/// Whose sandbox it is, as the command is told.
+#[derive(Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    /// Variables of attached providers.
+    pub(super) credentials: &'a [(OsString, OsString)],
+}
 
 /// The whole of it; whether connects are observed is known later.
 pub(super) fn of(
     args: &RunArgs,
     document: &PolicyDocument,
     added: &[String],
-    id: &str,
-    name: &str,
+    who: Who<'_>,
     runtime_dir: &RuntimeDir,
+    settings: &Settings,
 ) -> Result<Spec, Stop> {
     let usage = |why: String| Stop { code: USAGE, why };
     let user = args
@@ -29,11 +39,11 @@ pub(super) fn of(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| usage(error.to_string()))?;
     let environment = Environment {
-        id,
-        name,
+        id: who.id,
+        name: who.name,
         runtime_dir: runtime_dir.path(),
         user: &user,
-        providers: &[],
+        providers: who.credentials,
         hints: if args.no_inference_hints {
             Hints::LeaveOut
         } else {
@@ -53,6 +63,7 @@ pub(super) fn of(
         env: environment.build(std::env::vars_os()),
         workdir,
         filesystem: filesystem(document, added),
+        hidden: hidden::places(args, settings, user.as_deref()),
         compatibility: match document.landlock.compatibility {
             policy::document::Compatibility::BestEffort => sandbox::Compatibility::BestEffort,
             policy::document::Compatibility::HardRequirement => {

@@ -10,6 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use sandbox::RuntimeDir;
@@ -25,6 +26,8 @@ pub(crate) struct Facts {
     pub(crate) started: String,
     pub(crate) policy: PolicyFacts,
     pub(crate) routes: RouteFacts,
+    /// Absent without a gateway.
+    pub(crate) gateway: Option<GatewayFacts>,
     /// Why the last reload was refused; absent when it was not.
     pub(crate) reload_error: Option<Refused>,
     /// Whether files are read again when they change.
@@ -51,6 +54,17 @@ pub(crate) struct RouteFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GatewayFacts {
+    pub(crate) address: String,
+    /// Whether there is a stream now.
+    pub(crate) connected: bool,
+    /// In force; absent before the first.
+    pub(crate) generation: Option<u64>,
+    /// Whether it was away for so long that its routes are not used any more.
+    pub(crate) stale: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) at: String,
     /// With file, line and column.
@@ -63,8 +77,11 @@ pub(crate) struct LandlockFacts {
     pub(crate) skipped: Vec<String>,
 }
 
-/// The file of one sandbox; gone when this is dropped.
-pub(crate) struct Board {
+/// The file of one sandbox, gone when the last of its handles is dropped. Clones are handles to one file.
+#[derive(Clone)]
+pub(crate) struct Board(Arc<Mutex<Posted>>);
+
+struct Posted {
     path: PathBuf,
     facts: Facts,
 }
@@ -86,20 +103,24 @@ impl Board {
             );
             return Err(io::Error::other(why));
         }
-        let board = Board {
+        let posted = Posted {
             path: directory.join(format!("{}.json", facts.id)),
             facts,
         };
-        board.write()?;
-        Ok(board)
+        posted.write()?;
+        Ok(Board(Arc::new(Mutex::new(posted))))
     }
 
     /// Changes the facts. A file that cannot be written shows older ones, which is nobody's reason to stop.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.facts);
-        _ = self.write();
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Facts)) {
+        // What is written is whole whenever the lock is free.
+        let mut posted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut posted.facts);
+        _ = posted.write();
     }
+}
 
+impl Posted {
     fn write(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.facts)?;
         let new = self.path.with_extension("new");
@@ -114,7 +135,7 @@ impl Board {
     }
 }
 
-impl Drop for Board {
+impl Drop for Posted {
     fn drop(&mut self) {
         _ = std::fs::remove_file(&self.path);
     }

@@ -28,6 +28,7 @@ fn facts(id: &str) -> Facts {
             file: None,
             count: 2,
         },
+        gateway: None,
         reload_error: None,
         watch: false,
         identity: "notification".to_owned(),
@@ -44,7 +45,7 @@ fn a_sandbox_is_shown_as_long_as_its_launcher_lives() {
     use std::os::unix::fs::PermissionsExt;
     let base = base("board");
     let dir = RuntimeDir::create_in(&base, "sb-1").unwrap();
-    let mut board = Board::hang(&base, facts("sb-1")).unwrap();
+    let board = Board::hang(&base, facts("sb-1")).unwrap();
     assert_eq!(running_in(&base), [facts("sb-1")]);
     board.change(|facts| facts.policy.version = 4);
     assert_eq!(running_in(&base)[0].policy.version, 4);
@@ -93,4 +94,72 @@ fn the_last_error_stands_below_its_sandbox_and_cannot_move_the_cursor() {
     assert_eq!(lines[3], "    p.yaml:1:1: one");
     assert!(lines[5].starts_with("sb-2  box"), "{text}");
     assert!(!text.contains('\u{1b}'));
+}
+
+/// CLI-22
+#[test]
+fn a_gateway_is_shown_with_its_hosts_its_route_and_what_is_not_as_it_should_be() {
+    use proto::v1::{
+        DataPlaneStatus, GetClusterStatusResponse, LandlockState, Sandbox, SandboxPhase,
+        SandboxStatus,
+    };
+    let plane = |host_id: &str, connected, applied_generation| DataPlaneStatus {
+        host_id: host_id.to_owned(),
+        connected,
+        applied_generation,
+        last_seen_ms: 1_767_225_600_000,
+        sandboxes: 1,
+        routes: Vec::new(),
+    };
+    let answer = GetClusterStatusResponse {
+        version: "1".to_owned(),
+        generation: 7,
+        data_planes: vec![
+            plane("a", true, 7),
+            plane("b", true, 6),
+            plane("c", false, 7),
+        ],
+    };
+    let sandbox = |name: &str, phase: SandboxPhase, landlock: LandlockState| Sandbox {
+        name: name.to_owned(),
+        phase: phase.into(),
+        status: Some(SandboxStatus {
+            landlock: landlock.into(),
+            skipped_paths: vec!["/app".to_owned()],
+            message: "m".to_owned(),
+            ..SandboxStatus::default()
+        }),
+        ..Sandbox::default()
+    };
+    let sandboxes = [
+        sandbox("x", SandboxPhase::Ready, LandlockState::Full),
+        sandbox("y", SandboxPhase::Ready, LandlockState::Partial),
+        sandbox("z", SandboxPhase::Error, LandlockState::Unspecified),
+    ];
+    let route = json!({"model": "m", "provider": "p", "version": 2, "status": "broken", "error_code": "provider_missing"});
+    let mut value = cluster::view(&answer, Some(route), &sandboxes);
+    value["address"] = "unix:/g".into();
+    let stale: Vec<_> = value["data_planes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|plane| &plane["stale"])
+        .collect();
+    assert_eq!(stale, [false, true, true]);
+    assert_eq!(value["sandboxes"], json!({"error": 1, "ready": 2}));
+    let expected = [
+        "data plane c is away and serves generation 7",
+        "the inference route is broken: provider_missing",
+        "sandbox y: Landlock is partial, without /app",
+        "sandbox z: m",
+    ];
+    assert_eq!(value["degradations"], json!(expected));
+    let text = cluster::people(&value);
+    assert!(
+        text.starts_with(
+            "gateway: unix:/g\nversion: 1\ngeneration: 7\ninference: m, p, 2, broken\n"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("degraded: sandbox z: m"), "{text}");
 }
