@@ -17,6 +17,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::mount::{MountFlags, mount};
+
 use crate::authority::Authority;
 use crate::run::Run;
 use crate::sys;
@@ -39,8 +41,13 @@ pub const PRIVATE_NAMES: &[&str] = &[
     "npm.test",
     "crates.test",
 ];
-/// Names that resolve to [`PUBLIC`] in the scene.
-pub const PUBLIC_NAMES: &[&str] = &["public.test"];
+/// Names that resolve to [`PUBLIC`] in the scene: one of nobody, and where the providers' own servers are.
+pub const PUBLIC_NAMES: &[&str] = &[
+    "public.test",
+    "integrate.api.nvidia.com",
+    "api.openai.com",
+    "api.anthropic.com",
+];
 /// The user and group that sandboxed commands run as.
 pub const AGENT: &str = "agent";
 
@@ -101,6 +108,16 @@ impl Scene {
             IpAddr::V6(address) => sys::loopback_v6(address),
         }
         .unwrap_or_else(|error| unreachable!("{address} on loopback: {error}"));
+    }
+
+    /// Covers a directory of the machine by an empty one, in the scene alone.
+    ///
+    /// # Panics
+    /// When the kernel refuses it.
+    pub fn cover(&self, directory: &str) {
+        let empty = Some(c"mode=0755");
+        mount("tmpfs", directory, "tmpfs", MountFlags::empty(), empty)
+            .unwrap_or_else(|error| unreachable!("a tmpfs over {directory}: {error}"));
     }
 
     /// The directory that sandboxes may write (`/mnt/work`).
