@@ -19,5 +19,4 @@ mod presence;
 mod push;
 mod raw;
 mod roles;
-mod scale;
 mod world;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -20,7 +20,6 @@ use ringfence_controlplane::server::Server;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -106,18 +105,10 @@ impl World {
 
     /// A channel over the Unix socket.
     pub(crate) async fn local(&self) -> Channel {
-        self.local_counted(Arc::default()).await
-    }
-
-    /// The same, with the bytes counted that come from the gateway.
-    pub(crate) async fn local_counted(&self, received: Arc<AtomicU64>) -> Channel {
         let socket = self.socket();
         let connect = move |_| {
-            let (socket, received) = (socket.clone(), Arc::clone(&received));
-            async move {
-                let stream = UnixStream::connect(socket).await?;
-                Ok::<_, io::Error>(TokioIo::new(Counted { stream, received }))
-            }
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         };
         endpoint()
             .connect_with_connector(service_fn(connect))
@@ -189,50 +180,6 @@ pub(crate) async fn tls(tcp: SocketAddr, identity: &Path) -> io::Result<TlsStrea
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-}
-
-/// A stream whose received bytes are counted.
-pub(crate) struct Counted<S> {
-    stream: S,
-    received: Arc<AtomicU64>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = std::pin::Pin::new(&mut self.stream).poll_read(cx, buf);
-        let read = u64::try_from(buf.filled().len() - before).unwrap();
-        self.received.fetch_add(read, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 /// An operator's calls.
