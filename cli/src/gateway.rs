@@ -12,11 +12,13 @@ use std::process::ExitCode;
 
 use crate::args::{Enroll, GatewayArgs, GatewayVerb, NvidiaDefault, Place, RotateKey};
 use crate::print::{self, Ending, Stop};
+use crate::process;
 use crate::settings::Settings;
 
 /// Serves, or does one of its verbs.
 pub(crate) fn gateway(args: GatewayArgs, settings: &Settings) -> Ending {
-    hide()?;
+    process::hide().map_err(Stop::failed)?;
+    process::raise_descriptor_limit();
     match args.verb {
         None => plane::serve(plan(args, settings)?)?,
         Some(GatewayVerb::Enroll(args)) => enroll(args, settings)?,
@@ -92,10 +94,4 @@ fn state_dir(typed: Option<PathBuf>, settings: &Settings) -> Result<PathBuf, Sto
     typed.or_else(|| settings.state_dir.clone()).ok_or_else(|| {
         Stop::usage("neither XDG_STATE_HOME nor HOME says where to keep the state; name it with --state-dir")
     })
-}
-
-/// No core of this process, which holds every key, and nobody who traces it but root (SECURITY 38).
-fn hide() -> Result<(), Stop> {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Stop::failed)
 }

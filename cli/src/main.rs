@@ -9,6 +9,7 @@ mod inputs;
 mod man;
 mod policy;
 mod print;
+mod process;
 mod provider;
 #[cfg(test)]
 mod reference;

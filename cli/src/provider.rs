@@ -21,11 +21,13 @@ use crate::args::{
 };
 use crate::client::Client;
 use crate::print::{self, Ending, FAILED, Stop};
+use crate::process;
 use crate::settings::Settings;
 use entries::Blank;
 
 /// One of its verbs.
 pub(crate) fn provider(verb: ProviderVerb, settings: &Settings) -> Ending {
+    process::hide().map_err(Stop::failed)?;
     match verb {
         ProviderVerb::Create(args) => create(args, settings),
         ProviderVerb::Get(args) => get(args, settings),

@@ -17,12 +17,12 @@ use std::time::Duration;
 use dataplane::{Attachment, DataPlane, Lookup};
 use link::record::Event;
 use policy::SandboxId;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox::{Fence, LandlockState, Observe, Outcome, RuntimeDir};
 
 use crate::args::RunArgs;
 use crate::inputs::{self, Files, InputError};
 use crate::print::{self, NOT_STARTED, USAGE};
+use crate::process;
 use crate::reload::{self, Contents};
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -36,17 +36,13 @@ use prepare::{Names, Prepared};
 /// Runs the command and gives the exit code of CLI-6.
 pub(crate) fn run(args: Box<RunArgs>, settings: &Settings) -> ExitCode {
     let args = Arc::from(args);
-    match hide().and_then(|()| start(&args, settings)) {
+    match process::hide()
+        .map_err(Stop::own)
+        .and_then(|()| start(&args, settings))
+    {
         Ok((running, data_plane)) => finish(&args, running, data_plane),
         Err(Stop { code, why }) => print::fail(code, why),
     }
-}
-
-/// No core of this process, which holds the keys, and nobody who traces it but root (SECURITY 38). The fence is
-/// executed and begins anew.
-fn hide() -> Result<(), Stop> {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Stop::own)
 }
 
 /// A start that failed.
@@ -219,7 +215,8 @@ fn launch(launch: Launch<'_>) -> Result<(Fence, Live), Stop> {
         Err(why) => Observe::Nothing(why.to_string()),
     };
     let mut fence = sandbox::launch(&spec).map_err(launched)?;
-    raise_descriptor_limit();
+    // After the launch: a command keeps the limit its caller gave it, because programs with `select` break under a large one.
+    process::raise_descriptor_limit();
     attach(data_plane, sandbox.clone(), &mut fence)?;
     let started = fence.go().map_err(launched)?;
     if !args.quiet {
@@ -251,18 +248,6 @@ fn launch(launch: Launch<'_>) -> Result<(Fence, Live), Stop> {
     })
     .map_err(Stop::own)?;
     Ok((fence, live))
-}
-
-/// One connection takes two descriptors and a splice's pipe two more, and the usual soft limit is 1,024. After the launch,
-/// because a command keeps the limit its caller gave it: programs with `select` break under a large one.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    // Why ignored: what is left is what there was, and running out of it is an answer (LIM-1).
-    _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// Hands the listeners to the data plane and waits until it confirms (GEN-5).
@@ -314,19 +299,4 @@ fn finish(args: &RunArgs, running: Running, data_plane: DataPlane) -> ExitCode {
         print::block(&summary::text(&denied));
     }
     ExitCode::from(outcome.exit_code())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// SECURITY 38
-    #[test]
-    fn the_process_that_holds_the_keys_cannot_be_dumped() {
-        assert!(hide().is_ok());
-        assert_eq!(
-            rustix::process::dumpable_behavior().unwrap(),
-            rustix::process::DumpableBehavior::NotDumpable
-        );
-    }
 }
