@@ -12,5 +12,6 @@ mod records;
 mod routes;
 mod rpc;
 mod sandboxes;
+mod scale;
 mod starts;
 mod switches;

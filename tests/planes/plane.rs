@@ -52,13 +52,15 @@ impl<'a> Plane<'a> {
             gateway: None,
             log: scene.private().join("gateway.log"),
         };
-        // A core of the gateway would lie beside it, if there were one.
-        let limit = getrlimit(Resource::Core);
-        let raised = Rlimit {
-            current: limit.maximum,
-            ..limit
-        };
-        setrlimit(Resource::Core, raised).expect("cores are allowed");
+        // A core of the gateway would lie beside it, if there were one; and a test may be a thousand hosts.
+        for resource in [Resource::Core, Resource::Nofile] {
+            let limit = getrlimit(resource);
+            let raised = Rlimit {
+                current: limit.maximum,
+                ..limit
+            };
+            setrlimit(resource, raised).expect("a limit up to what is allowed");
+        }
         plane.start_gateway();
         plane
     }
@@ -82,6 +84,11 @@ impl<'a> Plane<'a> {
         until("the gateway answers", || {
             self.cli(&["provider", "list"]).code == 0
         });
+    }
+
+    /// The gateway's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.gateway.as_ref().expect("a gateway runs").id()
     }
 
     /// Ends the gateway as a crash does.
