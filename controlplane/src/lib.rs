@@ -20,6 +20,7 @@ pub mod config;
 pub mod engine;
 pub mod fleet;
 pub mod inference;
+mod lock;
 pub mod logs;
 pub mod model;
 mod page;

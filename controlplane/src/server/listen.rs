@@ -47,7 +47,7 @@ impl Claim {
             .mode(0o600)
             .open(&path)
             .map_err(file(&path))?;
-        match lock.try_lock() {
+        match crate::lock::take(&lock) {
             Ok(()) => Ok(Claim {
                 state_dir: state_dir.to_owned(),
                 _lock: lock,

@@ -60,7 +60,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         ))
     };
     let lock = open_private(&lock_path).map_err(failed)?;
-    match lock.try_lock() {
+    match crate::lock::take(&lock) {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
             "{}: another gateway has it open; several gateways need postgres://…",
