@@ -44,6 +44,23 @@ fn connect(fence: &Fence, authority: &str) -> Message {
     reader.rest_of("CONNECT", message).message
 }
 
+/// The same, and again where the rules did not come to an answer: they have a millisecond of processor time, which an
+/// evaluator that is not optimised can need for itself on a busy machine, and such an answer is not kept.
+fn judged(fence: &Fence, authority: &str) -> Message {
+    let started = Instant::now();
+    loop {
+        let answer = connect(fence, authority);
+        if answer.status() == 200 || answer.json()["reason"] != "policy_evaluation_failed" {
+            return answer;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
 /// RGO-1, RGO-2, RGO-3, RGO-6, CLI-19
 #[test]
 fn a_run_is_judged_by_its_own_rules_over_the_data_of_its_policy() {
@@ -55,13 +72,14 @@ fn a_run_is_judged_by_its_own_rules_over_the_data_of_its_policy() {
             .rules(RULES)
             .fence();
         for _ in 0..2 {
-            assert_eq!(connect(&fence, "api.test:8080").status(), 200);
-            let refusal = connect(&fence, "api.test:8081");
+            assert_eq!(judged(&fence, "api.test:8080").status(), 200);
+            let refusal = judged(&fence, "api.test:8081");
             assert_eq!(refusal.status(), 403, "{}", refusal.text());
             assert_eq!(refusal.json()["reason"], "not for /mnt/bin/inside");
         }
         let ended = fence.end();
-        let records = ended.records_of("CONNECT");
+        let mut records = ended.records_of("CONNECT");
+        records.retain(|record| record["reason"] != "policy_evaluation_failed");
         assert_eq!(records.len(), 4, "{}", ended.story());
         assert_eq!(records[0]["policy"], "own");
         assert_eq!(records[1]["reason"], "not for /mnt/bin/inside");
@@ -85,7 +103,7 @@ fn a_data_file_stands_in_place_of_the_policy() {
             .rules(RULES)
             .data("network_policies:\n  inside:\n    endpoints: [{host: api.test, port: 8080, allowed_ips: [10.99.0.0/24]}]\n")
             .fence();
-        assert_eq!(connect(&fence, "api.test:8080").status(), 200);
+        assert_eq!(judged(&fence, "api.test:8080").status(), 200);
         drop(fence.end());
     });
 }
@@ -147,7 +165,7 @@ fn a_bomb_is_denied_and_the_run_goes_on() {
         for round in 0..10 {
             let refusal = connect(&fence, &format!("bomb{round}.test:443"));
             assert_eq!(refusal.json()["reason"], "policy_evaluation_failed");
-            assert_eq!(connect(&fence, "api.test:8080").status(), 200);
+            assert_eq!(judged(&fence, "api.test:8080").status(), 200);
         }
         drop(fence.end());
     });
@@ -177,7 +195,7 @@ fn rules_are_read_again_and_the_last_good_ones_stay() {
             .flag("--policy-rules")
             .flag(FILE)
             .fence();
-        let reason = || connect(&fence, "any.test:443").json()["reason"].clone();
+        let reason = || judged(&fence, "any.test:443").json()["reason"].clone();
         let until = |expected: &str| {
             let started = Instant::now();
             while reason() != expected {
