@@ -35,15 +35,22 @@ fuzz_target!(|data: &[u8]| {
         ResponseFraming::Length(body.len() as u64)
     );
     let json: serde_json::Value = serde_json::from_slice(body).expect("one JSON value");
-    for (name, expected) in [
+    let id = RequestId(7).to_string();
+    let members = [
+        ("error", code.as_str()),
         ("host", host),
         ("policy", policy),
         ("model", model),
         ("hint", hint),
         ("rule", &text),
         ("detail", &text),
-    ] {
+        ("request_id", &id),
+    ];
+    for (name, expected) in members {
         assert_eq!(json[name], expected);
     }
-    assert_eq!(json.as_object().map(serde_json::Map::len), Some(7));
+    assert_eq!(
+        json.as_object().map(serde_json::Map::len),
+        Some(members.len())
+    );
 });
