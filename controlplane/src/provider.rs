@@ -21,6 +21,7 @@ use policy::route::{Profile, Reach};
 use proto::v1;
 
 use crate::model::{Change, Provider, Sealed, State};
+use crate::page::page;
 use crate::refused::Refused;
 use endpoint::Endpoint;
 use entry::Map;
@@ -118,17 +119,11 @@ pub fn get(state: &State, name: &str) -> Result<v1::Provider, Refused> {
     find(state, name).map(|provider| redacted(provider))
 }
 
-/// Providers by creation time, then name, redacted (PRV-12). A limit of 0 is 100; more than 1,000 is 1,000.
+/// Providers by creation time, then name, redacted (PRV-12).
 pub fn list(state: &State, limit: u32, offset: u32) -> Vec<v1::Provider> {
-    let limit = match limit {
-        0 => LIST_DEFAULT,
-        limit => limit.min(LIST_MAX),
-    };
-    let place = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
-    by_age(state)
+    let providers = page(by_age(state), limit, offset);
+    providers
         .into_iter()
-        .skip(place(offset))
-        .take(place(limit))
         .map(|provider| redacted(provider))
         .collect()
 }
@@ -365,7 +360,3 @@ fn redacted(provider: &Provider) -> v1::Provider {
         allow_private_endpoint: Some(provider.allow_private_endpoint),
     }
 }
-
-/// PRV-12.
-const LIST_DEFAULT: u32 = 100;
-const LIST_MAX: u32 = 1_000;
