@@ -7,7 +7,10 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use controlplane::config::socket_in;
 
 use crate::args::{Global, Output, Printed};
 use crate::print::{Encoding, Form, Stop};
@@ -92,8 +95,8 @@ impl Surroundings {
         let root = rustix::process::geteuid().is_root();
         Surroundings {
             user: if root { User::Root } else { User::Other },
-            config: below_home("XDG_CONFIG_HOME", ".config"),
-            state: below_home("XDG_STATE_HOME", ".local/state"),
+            config: below_home("XDG_CONFIG_HOME", ".config", std::env::var_os),
+            state: below_home("XDG_STATE_HOME", ".local/state", std::env::var_os),
         }
     }
 
@@ -131,7 +134,7 @@ impl Settings {
                 chosen: Chosen::ByName,
             }),
             None => state_dir.as_deref().map(|dir| Gateway {
-                address: Address::Unix(socket(dir)),
+                address: Address::Unix(socket_in(dir)),
                 chosen: Chosen::ByDefault,
             }),
         };
@@ -162,11 +165,6 @@ impl Settings {
             Output::Yaml => Form::Data(Encoding::Yaml),
         }
     }
-}
-
-/// The socket of the gateway with this state directory.
-pub(crate) fn socket(state_dir: &Path) -> PathBuf {
-    state_dir.join("gateway.sock")
 }
 
 fn address(named: &str, cluster: &str, around: &Surroundings) -> Result<Address, Stop> {
@@ -207,12 +205,16 @@ fn address(named: &str, cluster: &str, around: &Surroundings) -> Result<Address,
 }
 
 /// A directory of the user's; a relative one is none (XDG Base Directory Specification).
-fn below_home(variable: &str, usual: &str) -> Option<PathBuf> {
-    let absolute = |variable| {
-        let path = PathBuf::from(std::env::var_os(variable)?);
+fn below_home(
+    name: &'static str,
+    usual: &str,
+    variable: impl Fn(&'static str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    let absolute = |name| {
+        let path = PathBuf::from(variable(name)?);
         path.is_absolute().then_some(path)
     };
-    let base = absolute(variable).or_else(|| Some(absolute("HOME")?.join(usual)))?;
+    let base = absolute(name).or_else(|| Some(absolute("HOME")?.join(usual)))?;
     Some(base.join("ringfence"))
 }
 

@@ -134,16 +134,9 @@ pub fn socket_in(state_dir: &Path) -> PathBuf {
     state_dir.join("gateway.sock")
 }
 
-/// The state directory for a user (CLI-1a): `/var/lib/ringfence` for root, `$XDG_STATE_HOME/ringfence` otherwise, for
-/// which `~/.local/state` stands in. None without a home.
-pub fn default_state_dir(uid: u32, variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    if uid == 0 {
-        return Some(PathBuf::from("/var/lib/ringfence"));
-    }
-    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
-    let state_home = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-    Some(state_home.join("ringfence"))
+/// The file in a state directory that a running gateway has locked.
+pub fn lock_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("gateway.lock")
 }
 
 impl Default for Limits {
@@ -164,31 +157,5 @@ impl Default for Limits {
             silent: Duration::from_secs(15),
             confirm: Duration::from_secs(1),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// CLI-1a.
-    #[test]
-    fn the_state_directory_is_the_users_own() {
-        let none = |_: &str| None;
-        assert_eq!(
-            default_state_dir(0, none),
-            Some("/var/lib/ringfence".into())
-        );
-        assert_eq!(default_state_dir(1000, none), None);
-        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/a"));
-        let expected = Some("/home/a/.local/state/ringfence".into());
-        assert_eq!(default_state_dir(1000, home), expected);
-        let both = |name: &str| Some(PathBuf::from(if name == "HOME" { "/h" } else { "/s" }));
-        assert_eq!(default_state_dir(1000, both), Some("/s/ringfence".into()));
-        let relative = |name: &str| Some(PathBuf::from(if name == "HOME" { "/h" } else { "s" }));
-        assert_eq!(
-            default_state_dir(1000, relative),
-            Some("/h/.local/state/ringfence".into())
-        );
     }
 }

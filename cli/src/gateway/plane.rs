@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use controlplane::api::auth::HostId;
-use controlplane::config::{Config, TlsFiles};
+use controlplane::config::{Config, TlsFiles, lock_in};
 use controlplane::engine::Engine;
 use controlplane::secrets::{Keyring, Rotated};
 use controlplane::{inference, pki, server, store};
@@ -141,7 +141,7 @@ fn given_keys() -> Result<Option<Arc<Keyring>>, Stop> {
 
 /// The lock of a running gateway, which would go on with the old keys.
 fn claim(state_dir: &Path) -> Result<File, Stop> {
-    let path = state_dir.join("gateway.lock");
+    let path = lock_in(state_dir);
     let mut options = OpenOptions::new();
     let lock = options
         .write(true)

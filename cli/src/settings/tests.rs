@@ -48,6 +48,27 @@ fn the_usual_gateway_is_the_socket_in_the_users_state_directory() {
     );
 }
 
+/// CLI-1a
+#[test]
+fn the_state_directory_is_the_users_own() {
+    let state = |variable: fn(&'static str) -> Option<OsString>| {
+        below_home("XDG_STATE_HOME", ".local/state", variable)
+    };
+    assert_eq!(state(|_| None), None);
+    assert_eq!(
+        state(|name| (name == "HOME").then(|| "/home/a".into())),
+        Some("/home/a/.local/state/ringfence".into())
+    );
+    assert_eq!(
+        state(|name| Some(if name == "HOME" { "/h" } else { "/s" }.into())),
+        Some("/s/ringfence".into())
+    );
+    assert_eq!(
+        state(|name| Some(if name == "HOME" { "/h" } else { "s" }.into())),
+        Some("/h/.local/state/ringfence".into())
+    );
+}
+
 /// CLI-1
 #[test]
 fn what_is_typed_wins_over_the_file_and_the_file_over_the_default() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 
 use super::StartError;
-use crate::config::socket_in;
+use crate::config::{lock_in, socket_in};
 
 /// A state directory that is this process's.
 pub(super) struct Claim {
@@ -39,7 +39,7 @@ impl Claim {
                 state_dir: state_dir.to_owned(),
             });
         }
-        let path = state_dir.join("gateway.lock");
+        let path = lock_in(state_dir);
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
