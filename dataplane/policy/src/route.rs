@@ -131,6 +131,20 @@ impl Default for Deadlines {
     }
 }
 
+/// Reads `500ms`, `10s`, `2m`, `1h`: a whole number and a unit. Which ones make sense is the caller's to say.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(3_600)?),
+        _ => return None,
+    })
+}
+
 /// One way to a model.
 pub struct Route {
     /// `inference.local`, the only name there is.

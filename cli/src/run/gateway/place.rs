@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use controlplane::config::lock_in;
 use link::channel::{Address, Certificates, Peer};
 
 use crate::args::RunArgs;
@@ -99,7 +100,10 @@ pub(super) fn of(args: &RunArgs, settings: &Settings, name: &str) -> Result<Opti
 /// Whether a gateway keeps its state where this socket would be: it is stopped, or about to start again.
 fn has_run_here(address: &settings::Address) -> bool {
     match address {
-        settings::Address::Unix(path) => path.with_file_name("gateway.lock").exists(),
+        settings::Address::Unix(path) => {
+            let state_dir = path.parent();
+            state_dir.is_some_and(|state_dir| lock_in(state_dir).exists())
+        }
         settings::Address::Https { .. } => false,
     }
 }
@@ -125,22 +129,19 @@ fn host_name() -> String {
     reason = "no limit and no duration are two cases"
 )]
 fn max_stale(text: &str) -> Option<Option<Duration>> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = number.parse().ok()?;
-    if number == 0 {
-        return matches!(unit, "" | "ms" | "s" | "m" | "h").then_some(None);
+    if text == "0" {
+        return Some(None);
     }
-    let seconds = match unit {
-        "ms" => return Some(Some(Duration::from_millis(number))),
-        "s" => number,
-        "m" => number.checked_mul(60)?,
-        "h" => number.checked_mul(3_600)?,
-        _ => return None,
-    };
-    // Clocks add it without care, and a year is never meant.
-    (seconds <= 366 * 24 * 3_600).then_some(Some(Duration::from_secs(seconds)))
+    match policy::route::parse_duration(text)? {
+        Duration::ZERO => Some(None),
+        // Clocks add it without care, and a year is never meant.
+        long if long > MAX_STALE_LONGEST => None,
+        limit => Some(Some(limit)),
+    }
 }
+
+/// A year and a day.
+const MAX_STALE_LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 #[cfg(test)]
 mod tests {

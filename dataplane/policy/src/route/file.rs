@@ -242,7 +242,8 @@ fn duration(
         return Some(None);
     };
     let text = match &node.value {
-        Value::Scalar(Scalar::Text(text)) => parse_duration(text),
+        Value::Scalar(Scalar::Text(text)) => super::parse_duration(text)
+            .filter(|duration| !duration.is_zero() && *duration <= DURATION_MAX),
         Value::Scalar(Scalar::Null | Scalar::Bool(_) | Scalar::Integer(..) | Scalar::Float(_))
         | Value::Map(_)
         | Value::List(_) => None,
@@ -255,20 +256,6 @@ fn duration(
             "a duration such as `10s` (ms, s, m or h; at most 24 h)",
         ),
     }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = number.parse().ok()?;
-    let duration = match unit {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number.checked_mul(60)?),
-        "h" => Duration::from_secs(number.checked_mul(3_600)?),
-        _ => return None,
-    };
-    (duration > Duration::ZERO && duration <= DURATION_MAX).then_some(duration)
 }
 
 /// Longest routes file, as for policies.
