@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 
 use super::place::Place;
 use crate::client::MESSAGE_BYTES_MAX;
+use crate::print;
 use crate::run::Stop;
 
 /// A gateway that is asked.
@@ -117,16 +118,10 @@ impl From<Status> for CallError {
     }
 }
 
-/// A gateway's words on a terminal.
+/// A gateway's words on a terminal, line by line.
 fn printable(text: &str) -> String {
-    let visible = |c: char| {
-        if c.is_control() && c != '\n' {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    text.chars().map(visible).collect()
+    let lines = text.split('\n').map(print::printable);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl Calls {
